@@ -1,0 +1,49 @@
+# Two commands: `make lab` opens the course, `make test` tests it. Each sets up .venv when it has to.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+NB     ?=
+
+.PHONY: lab test test-more run notebooks reference bench lock clean
+
+lab: $(READY)
+	$(BIN)/jupyter lab --ip=127.0.0.1 $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),,--no-browser) notebooks/00_start_here.ipynb
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not more"
+
+test-more: $(READY)
+	$(BIN)/python -m pytest -m more
+
+run: $(READY)
+	$(BIN)/python -m capkit run
+
+# Execute notebooks in place and write their outputs: make notebooks NB=06 (all of them without NB).
+notebooks: $(READY)
+	$(BIN)/python -m capkit.course.notebooks write $(NB)
+
+# Take the reference products in data/reference again: make reference NB=06.
+reference: $(READY)
+	$(BIN)/python -m capkit.course.notebooks reference $(NB)
+
+bench: $(READY)
+	$(BIN)/python benchmarks/course.py
+
+# Pin every version anew for all supported Pythons (needs uv).
+lock:
+	uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
+	    --all-extras -q pyproject.toml -o requirements.lock
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "capkit needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,1 @@
+"""Capacity planning of AI systems: the companion package of the course."""

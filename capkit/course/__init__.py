@@ -1,0 +1,27 @@
+"""The course itself: products, parameters, the environment check, the notebooks and the command line."""
+
+from capkit.course.display import answer
+from capkit.course.parameters import REGISTRY, Parameter, used_parameters
+from capkit.course.products import (
+    CHAPTERS,
+    Product,
+    StaleProductError,
+    load,
+    reference,
+    resolve_run_dir,
+    save,
+)
+
+__all__ = [
+    "CHAPTERS",
+    "REGISTRY",
+    "Parameter",
+    "Product",
+    "StaleProductError",
+    "answer",
+    "load",
+    "reference",
+    "resolve_run_dir",
+    "save",
+    "used_parameters",
+]

@@ -1,0 +1,127 @@
+"""Execute the course's notebooks: `python -m capkit.course.notebooks write|reference [NN ...]`.
+
+``write`` runs notebooks in place and stores clean outputs: fixed cell ids, no times or versions. A
+notebook whose source has not changed since its outputs were written is left alone unless it is named.
+``reference`` takes the products in ``data/reference`` again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from capkit.course.products import CHAPTERS, reference_dir
+from capkit.datasets import project_root
+
+
+def notebook_path(chapter: str) -> Path:
+    """Path of a chapter's notebook."""
+    return project_root() / "notebooks" / f"{chapter}.ipynb"
+
+
+def select(numbers: Iterable[str]) -> list[str]:
+    """Chapters by number (``06``) or name, in the course's order; all of them for none.
+
+    >>> select(["06", "1"])
+    ['01_why_capacity_planning', '06_queueing']
+    """
+    wanted = list(numbers)
+    found = {c for n in wanted for c in CHAPTERS if c == n or c.split("_")[0] == n.zfill(2)}
+    if wanted and len(found) < len(set(wanted)):
+        raise ValueError(f"no such chapter among {wanted}; the chapters are {', '.join(CHAPTERS)}")
+    return [c for c in CHAPTERS if not wanted or c in found]
+
+
+def source_hash(notebook: nbformat.NotebookNode) -> str:
+    """Hash of everything in a notebook but its outputs."""
+    digest = hashlib.sha256()
+    for cell in notebook.cells:
+        tags = ",".join(cell.metadata.get("tags", []))
+        digest.update(f"{cell.cell_type}\0{tags}\0{cell.source}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def clean(notebook: nbformat.NotebookNode, chapter: str) -> nbformat.NotebookNode:
+    """The same notebook with fixed cell ids and nothing in it that changes from run to run."""
+    number = chapter.split("_")[0]
+    for index, cell in enumerate(notebook.cells, 1):
+        cell.id = f"c{number}-{index:03d}"
+        tags = [t for t in cell.metadata.get("tags", []) if t != "injected-parameters"]
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+            "capkit": {"source": source_hash(notebook)},
+        }
+    )
+    return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, *, environment: Mapping[str, str]) -> None:
+    """Run every cell in a fresh kernel, in an empty working directory."""
+    from nbclient import NotebookClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
+        client.execute(env={**os.environ, **environment})
+
+
+def write(chapter: str) -> None:
+    """Execute a notebook and store it with clean outputs."""
+    path = notebook_path(chapter)
+    notebook = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as runs:
+        execute(notebook, environment={"CAPKIT_RUNS": runs})
+    nbformat.write(clean(notebook, chapter), path)
+
+
+def is_current(chapter: str) -> bool:
+    """Whether a notebook's outputs were written from its present source."""
+    notebook = nbformat.read(notebook_path(chapter), as_version=4)
+    stamp: Any = notebook.metadata.get("capkit", {}).get("source")
+    return bool(stamp == source_hash(notebook))
+
+
+def take_reference(chapter: str) -> None:
+    """Run a notebook as it is and put its product into ``data/reference``."""
+    notebook = nbformat.read(notebook_path(chapter), as_version=4)
+    with tempfile.TemporaryDirectory() as runs:
+        execute(notebook, environment={"CAPKIT_RUNS": runs})
+        product = Path(runs) / "local" / chapter
+        if product.is_dir():
+            shutil.rmtree(reference_dir() / chapter, ignore_errors=True)
+            shutil.copytree(product, reference_dir() / chapter)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m capkit.course.notebooks", description=__doc__)
+    parser.add_argument("action", choices=("write", "reference"))
+    parser.add_argument("chapter", nargs="*", help="numbers such as 06; all without any")
+    options = parser.parse_args(arguments)
+    for chapter in select(options.chapter):
+        if not notebook_path(chapter).is_file():
+            continue
+        if options.action == "reference":
+            take_reference(chapter)
+        elif options.chapter or not is_current(chapter):
+            write(chapter)
+        else:
+            continue
+        print(f"{options.action}: {chapter}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

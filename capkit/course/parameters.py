@@ -1,0 +1,55 @@
+"""The notebooks' parameters: one name, one meaning, one default in every notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: its default (whose type is the parameter's type) and what it means."""
+
+    name: str
+    default: str | int | float | bool
+    meaning: str
+
+
+REGISTRY: dict[str, Parameter] = {
+    p.name: p
+    for p in (
+        Parameter("run_dir", "", "folder of this run's products; empty: read the reference run"),
+        Parameter("seed", 1, "seed of every random draw"),
+        Parameter("trace", "chat", "request log: chat, code, or a CSV file with one row a request"),
+        Parameter("trace_column", "timestamp", "column of a CSV request log that holds the time"),
+        Parameter("demand", "", "hourly counts: empty for the application server, or a CSV file"),
+        Parameter("demand_time_column", "time", "column of a CSV demand file that holds the hour"),
+        Parameter("demand_count_column", "requests", "column of a CSV demand file with the count"),
+        Parameter("load_scale", 200.0, "factor on the hourly counts"),
+        Parameter("slo_percentile", 0.99, "share of the requests that must meet the latency target"),
+        Parameter("slo_latency_ms", 50.0, "latency target in ms, from intended send to answer"),
+        Parameter("prices", "", "price table: empty for the catalogue that ships, or a CSV file"),
+        Parameter("provider", "aws", "cloud whose rows of the price table are used"),
+        Parameter("solver", "highs", "solver of the integer program"),
+        Parameter("zones", 2, "availability zones; the plan carries the loss of one"),
+        Parameter("startup_s", 120.0, "seconds from ordering a server to its first answer"),
+        Parameter("horizon_h", 168, "hours to forecast and to plan"),
+        Parameter("mnist", "bundled", "digits: bundled (5,000), keras (download), or a folder"),
+        Parameter("epochs", 3, "passes over the training digits"),
+        Parameter("measure", True, "measure here; False takes the reference's measurements"),
+        Parameter("measure_s", 2.0, "seconds of load at each measured level"),
+        Parameter("target", "", "host:port of a running server; empty starts one here"),
+    )
+}
+
+
+def used_parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The registered parameters among a notebook's ``globals()``, the run folder left out.
+
+    >>> used_parameters({"seed": 3, "run_dir": "runs/a", "other": 5})
+    {'seed': 3}
+    """
+    return {
+        name: namespace[name] for name in REGISTRY if name in namespace and name != "run_dir"
+    }
