@@ -15,6 +15,8 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not more"
+	runs=$$(mktemp -d) && CAPKIT_RUNS=$$runs PYTHONPATH=tests/netblock $(BIN)/python -m pytest \
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks && rm -r $$runs
 
 test-more: $(READY)
 	$(BIN)/python -m pytest -m more

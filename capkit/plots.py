@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.figsize": (7.0, 3.6),
     "figure.dpi": 96,
     "figure.constrained_layout.use": True,
@@ -73,7 +73,13 @@ def axes(
 def band(ax: Axes, x: ArrayLike, lower: ArrayLike, upper: ArrayLike, *, label: str) -> Axes:
     """Shade the interval between ``lower`` and ``upper`` (same length as ``x``)."""
     ax.fill_between(
-        np.asarray(x), np.asarray(lower), np.asarray(upper), color=COLORS[5], alpha=0.35, lw=0, label=label
+        np.asarray(x),
+        np.asarray(lower),
+        np.asarray(upper),
+        color=COLORS[5],
+        alpha=0.35,
+        lw=0,
+        label=label,
     )
     return ax
 
@@ -87,9 +93,7 @@ def points(
     if interval is not None:
         lower, upper = (np.asarray(bound, dtype=float) for bound in interval)
         error = np.clip(np.array([y - lower, upper - y]), 0.0, None)
-    ax.errorbar(
-        np.asarray(x), y, yerr=error, fmt="o", ms=4, capsize=3, color="black", label=label
-    )
+    ax.errorbar(np.asarray(x), y, yerr=error, fmt="o", ms=4, capsize=3, color="black", label=label)
     return ax
 
 
@@ -113,7 +117,7 @@ def show(panel: Axes | Sequence[Axes], alt: str) -> None:
     if len(alt.split()) < 5:
         raise ValueError(f"the alternative text must say what the figure shows, got {alt!r}")
     first = panel if isinstance(panel, Axes) else panel[0]
-    figure = first.figure
+    figure = cast(Figure, first.get_figure(root=True))
     for ax in figure.axes:
         if ax.get_legend_handles_labels()[1] and ax.get_legend() is None:
             ax.legend()

@@ -27,7 +27,9 @@ REGISTRY: dict[str, Parameter] = {
         Parameter("demand_time_column", "time", "column of a CSV demand file that holds the hour"),
         Parameter("demand_count_column", "requests", "column of a CSV demand file with the count"),
         Parameter("load_scale", 200.0, "factor on the hourly counts"),
-        Parameter("slo_percentile", 0.99, "share of the requests that must meet the latency target"),
+        Parameter(
+            "slo_percentile", 0.99, "share of the requests that must meet the latency target"
+        ),
         Parameter("slo_latency_ms", 50.0, "latency target in ms, from intended send to answer"),
         Parameter("prices", "", "price table: empty for the catalogue that ships, or a CSV file"),
         Parameter("provider", "aws", "cloud whose rows of the price table are used"),
@@ -50,6 +52,4 @@ def used_parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     >>> used_parameters({"seed": 3, "run_dir": "runs/a", "other": 5})
     {'seed': 3}
     """
-    return {
-        name: namespace[name] for name in REGISTRY if name in namespace and name != "run_dir"
-    }
+    return {name: namespace[name] for name in REGISTRY if name in namespace and name != "run_dir"}

@@ -127,7 +127,9 @@ def _find(run_dir: str | Path, chapter: str) -> Product:
             return _read(folder)
     folder = reference_dir() / chapter
     if not (folder / "product.json").is_file():
-        raise FileNotFoundError(f"{chapter} has no product yet: run notebooks/{chapter}.ipynb first")
+        raise FileNotFoundError(
+            f"{chapter} has no product yet: run notebooks/{chapter}.ipynb first"
+        )
     return _read(folder)
 
 

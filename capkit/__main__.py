@@ -1,0 +1,33 @@
+"""The command line: `python -m capkit check|run|sweep|serve|loadtest|plan|gpu-bench`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+COMMANDS = {
+    "check": ("capkit.course.check", "is everything here that the course needs?"),
+    "run": ("capkit.course.run", "the chapters in order, with parameters, and the plan at the end"),
+    "sweep": ("capkit.course.sweep", "the plan under many parameter values, as one table"),
+    "serve": ("capkit.serving", "serve a SavedModel over gRPC and REST"),
+    "loadtest": ("capkit.loadtest", "send an open-loop load to a server and report the latency"),
+    "plan": ("capkit.planning", "the plan from the products of a run"),
+    "gpu-bench": ("capkit.gpubench", "train and infer on the accelerator, if there is one"),
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command named first; what follows is the command's own."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or given[0] not in COMMANDS:
+        print("usage: python -m capkit COMMAND [--help]\n")
+        for name, (_, purpose) in COMMANDS.items():
+            print(f"  {name:10} {purpose}")
+        return 0 if given[:1] in ([], ["--help"], ["-h"]) else 2
+    run: Callable[[list[str]], int] = import_module(COMMANDS[given[0]][0]).main
+    return run(given[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
