@@ -1,0 +1,198 @@
+"""What the machine is, and what a process uses of it while it runs: CPU, memory, and a GPU if any.
+
+psutil reads the process, NVML (nvidia-ml-py) the first GPU. Where NVML is not there, the columns of
+the GPU are not there either: a missing figure is never a zero.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pandas as pd
+import psutil
+
+MIB = 2**20
+GIB = 2**30
+
+
+def _cpu_model() -> str:
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.split(":", 1)[1].split())
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count() or 1
+
+
+def _nvml() -> Any:
+    """The NVML module, started, or None where there is no library, no driver or no GPU."""
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return pynvml if pynvml.nvmlDeviceGetCount() else None
+    except pynvml.NVMLError:
+        return None
+
+
+def _gpu() -> str | None:
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    count = nvml.nvmlDeviceGetCount()
+    name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(0))
+    several = f"{count} x " if count > 1 else ""
+    return f"{several}{name} (driver {nvml.nvmlSystemGetDriverVersion()})"
+
+
+def machine() -> dict[str, Any]:
+    """Describe this machine: ``cpu``, ``cores``, ``memory_gib``, ``gpu`` (or None), ``python``.
+
+    ``cores`` counts the logical processors that this process may use. ``gpu`` is the first GPU that
+    NVML reports, with its driver.
+
+    Examples
+    --------
+    >>> sorted(machine())
+    ['cores', 'cpu', 'gpu', 'memory_gib', 'python']
+    """
+    return {
+        "cpu": _cpu_model(),
+        "cores": _cores(),
+        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
+        "gpu": _gpu(),
+        "python": platform.python_version(),
+    }
+
+
+def _gpu_readings() -> dict[str, Callable[[], float]]:
+    """One function a GPU column; columns that this GPU cannot report are left out."""
+    nvml = _nvml()
+    if nvml is None:
+        return {}
+    device = nvml.nvmlDeviceGetHandleByIndex(0)
+    readings: dict[str, Callable[[], float]] = {
+        "gpu_percent": lambda: float(nvml.nvmlDeviceGetUtilizationRates(device).gpu),
+        "gpu_memory_mib": lambda: nvml.nvmlDeviceGetMemoryInfo(device).used / MIB,
+        "gpu_power_w": lambda: nvml.nvmlDeviceGetPowerUsage(device) / 1000,
+    }
+    for column, read in list(readings.items()):
+        try:
+            read()
+        except nvml.NVMLError:
+            del readings[column]
+    return readings
+
+
+class Sampler:
+    """Sample a process at a steady interval from a thread of this one, as a context manager.
+
+    Parameters
+    ----------
+    interval_s : float
+        Seconds between samples, at least 0.01.
+    pid : int, optional
+        The process to watch; this one without it. Sampling stops quietly when it ends.
+
+    Attributes
+    ----------
+    cost_cpu_s : float
+        CPU seconds that the sampling itself took; part of the figures if this process is watched.
+
+    Raises
+    ------
+    ValueError
+        The interval is too short, or there is no such process.
+
+    Examples
+    --------
+    >>> with Sampler(interval_s=0.02) as sampler:
+    ...     total = sum(range(2_000_000))
+    >>> list(sampler.frame().columns[:3])
+    ['t_s', 'cpu_percent', 'memory_mib']
+    """
+
+    def __init__(self, interval_s: float = 0.1, pid: int | None = None) -> None:
+        if not interval_s >= 0.01:
+            raise ValueError(
+                f"interval_s must be at least 0.01 s, got {interval_s}: sampling faster would "
+                "load the machine that it measures"
+            )
+        try:
+            self._process = psutil.Process(pid)
+        except (psutil.NoSuchProcess, ValueError) as error:
+            raise ValueError(f"pid must be a running process, got {pid}") from error
+        self.interval_s = interval_s
+        self.cost_cpu_s = 0.0
+        self._rows: list[dict[str, float]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._begin, self._begin_cpu_s = time.perf_counter(), self._cpu_s()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _cpu_s(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def _run(self) -> None:
+        gpu = _gpu_readings()
+        try:
+            before_t, before_cpu = self._begin, self._begin_cpu_s
+            stopped = False
+            while not stopped:
+                stopped = self._stop.wait(self.interval_s)
+                now, cpu_s = time.perf_counter(), self._cpu_s()
+                self._rows.append(
+                    {
+                        "t_s": now - self._begin,
+                        "cpu_percent": 100 * (cpu_s - before_cpu) / (now - before_t),
+                        "memory_mib": self._process.memory_info().rss / MIB,
+                        **{column: read() for column, read in gpu.items()},
+                    }
+                )
+                before_t, before_cpu = now, cpu_s
+        except psutil.NoSuchProcess:
+            pass
+        finally:
+            self.cost_cpu_s = time.thread_time()
+
+    def frame(self) -> pd.DataFrame:
+        """The samples so far.
+
+        Returns
+        -------
+        DataFrame
+            ``t_s`` since the start; ``cpu_percent`` over the interval that ends there (100 = one core
+            busy; the kernel counts in ticks of 10 ms); ``memory_mib`` resident; and, where NVML reports them, ``gpu_percent`` (share of
+            the time with a kernel running), ``gpu_memory_mib`` and ``gpu_power_w`` of the whole GPU.
+        """
+        return pd.DataFrame(
+            self._rows, columns=None if self._rows else ["t_s", "cpu_percent", "memory_mib"]
+        )
