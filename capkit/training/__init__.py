@@ -1,5 +1,6 @@
 """Training as a capacity question: the CNN, its size by counting, its step time, its profile."""
 
+from capkit.training.counting import count_cnn
 from capkit.training.model import (
     build_cnn,
     export,
@@ -10,14 +11,20 @@ from capkit.training.model import (
     to_inputs,
     train,
 )
+from capkit.training.profile import TrainingProfile, fit_step_time, step_times, train_step
 
 __all__ = [
+    "TrainingProfile",
     "build_cnn",
+    "count_cnn",
     "export",
+    "fit_step_time",
     "import_keras",
     "import_tensorflow",
     "predict_float64",
     "quiet_stderr",
+    "step_times",
     "to_inputs",
     "train",
+    "train_step",
 ]
