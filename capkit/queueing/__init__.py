@@ -1,0 +1,38 @@
+"""Queueing formulas, exact where an exact one exists: Erlang, M/M/c and its relatives, sizing, closed systems."""
+
+from capkit.queueing.erlang import (
+    erlang_b,
+    erlang_b_load,
+    erlang_b_servers,
+    erlang_c,
+    erlang_c_load,
+    erlang_c_servers,
+    servers_for_stability,
+)
+from capkit.queueing.finite import MMcK, mdc_mean_wait
+from capkit.queueing.models import GGc, MGc, MMc
+from capkit.queueing.networks import USL, ClosedNetwork, fit_usl, mva
+from capkit.queueing.sizing import halfin_whitt, max_rate, min_servers, square_root_servers
+
+__all__ = [
+    "USL",
+    "ClosedNetwork",
+    "GGc",
+    "MGc",
+    "MMc",
+    "MMcK",
+    "erlang_b",
+    "erlang_b_load",
+    "erlang_b_servers",
+    "erlang_c",
+    "erlang_c_load",
+    "erlang_c_servers",
+    "fit_usl",
+    "halfin_whitt",
+    "max_rate",
+    "mdc_mean_wait",
+    "min_servers",
+    "mva",
+    "servers_for_stability",
+    "square_root_servers",
+]
