@@ -1,10 +1,37 @@
 """The tables that ship, one loader a table, and the originals for whoever wants them."""
 
-from __future__ import annotations
+from capkit.datasets.files import checksums, data_dir, project_root, verify
+from capkit.datasets.mnist import load_mnist
+from capkit.datasets.originals import ORIGINALS, fetch
+from capkit.datasets.own import arrival_times, load_catalogue, load_demand
+from capkit.datasets.tables import (
+    gap_moments,
+    load_arrivals,
+    load_asg_cpu,
+    load_gap_quantiles,
+    load_llm_latency,
+    load_mlperf_resnet50,
+    load_servegen,
+    load_token_histogram,
+)
 
-from pathlib import Path
-
-
-def project_root() -> Path:
-    """Folder that holds ``notebooks/`` and ``data/``."""
-    return Path(__file__).resolve().parents[2]
+__all__ = [
+    "ORIGINALS",
+    "arrival_times",
+    "checksums",
+    "data_dir",
+    "fetch",
+    "gap_moments",
+    "load_arrivals",
+    "load_asg_cpu",
+    "load_catalogue",
+    "load_demand",
+    "load_gap_quantiles",
+    "load_llm_latency",
+    "load_mlperf_resnet50",
+    "load_mnist",
+    "load_servegen",
+    "load_token_histogram",
+    "project_root",
+    "verify",
+]
