@@ -1,0 +1,348 @@
+"""Simulated queues: arrivals, first come first served with several servers, and intervals for the results.
+
+A queue with one line is a recursion over its customers (Lindley 1952; Kiefer and Wolfowitz 1955): each
+takes the server that is free first. Compiled, that is tens of millions of customers a second.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+
+def poisson_arrivals(rate: float, duration_s: float, rng: np.random.Generator) -> Array:
+    """Arrival times (s, sorted) of a Poisson process of ``rate`` (1/s) on [0, ``duration_s``).
+
+    >>> poisson_arrivals(100.0, 10.0, np.random.default_rng(1)).size
+    1001
+    """
+    return modulated_poisson([rate], duration_s, rng)
+
+
+def modulated_poisson(rates: ArrayLike, step_s: float, rng: np.random.Generator) -> Array:
+    """Arrival times (s, sorted) of a Poisson process whose rate is constant within each step.
+
+    Parameters
+    ----------
+    rates : array (steps,)
+        Rate within each step, 1/s, >= 0.
+    step_s : float
+        Length of a step, s.
+    rng : numpy.random.Generator
+
+    Raises
+    ------
+    ValueError
+        A rate that is negative or not finite, or a step that is not positive.
+
+    >>> times = modulated_poisson([0.0, 50.0], 2.0, np.random.default_rng(1))
+    >>> bool(times.min() >= 2.0 and times.max() < 4.0)
+    True
+    """
+    rate = np.asarray(rates, dtype=float)
+    if rate.ndim != 1 or not np.all(np.isfinite(rate)) or np.any(rate < 0):
+        raise ValueError(f"rates must be a list of finite numbers >= 0, got {rates!r}")
+    if not (math.isfinite(step_s) and step_s > 0):
+        raise ValueError(f"a step must last a positive time in s, got {step_s}")
+    counts = rng.poisson(rate * step_s)
+    starts = np.repeat(np.arange(rate.size, dtype=float), counts)
+    times: Array = np.sort(starts + rng.random(starts.size)) * step_s
+    return times
+
+
+def draw_gamma(mean: float, cv2: float, size: int, rng: np.random.Generator) -> Array:
+    """Independent positive times with this mean (s) and squared coefficient of variation.
+
+    0 gives constants, 1 the exponential law, anything between and above a gamma law: the law that
+    `capkit.queueing` assumes for service times.
+
+    >>> draw_gamma(0.5, 0.0, 3, np.random.default_rng(1)).tolist()
+    [0.5, 0.5, 0.5]
+    """
+    if not (mean > 0 and math.isfinite(mean) and cv2 >= 0 and math.isfinite(cv2)):
+        raise ValueError(f"the mean must be > 0 and cv2 >= 0, both finite; got {mean} and {cv2}")
+    if cv2 == 0:
+        return np.full(size, mean)
+    return rng.gamma(1.0 / cv2, mean * cv2, size)
+
+
+@njit(cache=True)
+def _sink(heap: Any, size: int, value: float) -> None:
+    """Replace the smallest entry of a binary heap by ``value``."""
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            break
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= value:
+            break
+        heap[i] = heap[child]
+        i = child
+    heap[i] = value
+
+
+@njit(cache=True)
+def _fcfs(arrivals: Any, services: Any, servers: int) -> Any:
+    waits = np.empty(arrivals.size)
+    free = np.full(servers, -np.inf)
+    for i in range(arrivals.size):
+        start = max(arrivals[i], free[0])
+        waits[i] = start - arrivals[i]
+        _sink(free, servers, start + services[i])
+    return waits
+
+
+@njit(cache=True)
+def _loss(arrivals: Any, services: Any, servers: int, room: int) -> Any:
+    waits, accepted = np.zeros(arrivals.size), np.zeros(arrivals.size, dtype=np.bool_)
+    free = np.full(servers, -np.inf)
+    starts = np.empty(
+        room
+    )  # the latest starts, a ring; a full queue means that the oldest is still to come
+    count = 0
+    for i in range(arrivals.size):
+        idle = free[0] <= arrivals[i]
+        if not idle and (room == 0 or (count >= room and starts[count % room] > arrivals[i])):
+            continue
+        start = max(arrivals[i], free[0])
+        accepted[i] = True
+        waits[i] = start - arrivals[i]
+        _sink(free, servers, start + services[i])
+        if room > 0:
+            starts[count % room] = start
+            count += 1
+    return waits, accepted
+
+
+@njit(cache=True)
+def _varying(arrivals: Any, services: Any, schedule: Any, period_s: float) -> Any:
+    waits = np.empty(arrivals.size)
+    free = np.empty(schedule.max() + 1)
+    active, period = schedule[0], 0
+    free[:active] = 0.0
+    for i in range(arrivals.size):
+        while True:
+            start = max(arrivals[i], free[0]) if active > 0 else np.inf
+            change = (period + 1) * period_s
+            if period + 1 >= schedule.size or start < change:
+                break
+            period += 1
+            while active > schedule[period]:  # the server that is free first leaves
+                active -= 1
+                _sink(free, active, free[active])
+            if active < schedule[period]:  # a sorted list is a heap
+                for k in range(active, schedule[period]):
+                    free[k] = change
+                active = schedule[period]
+                free[:active] = np.sort(free[:active])
+        waits[i] = start - arrivals[i]
+        if active > 0:
+            _sink(free, active, start + services[i])
+    return waits
+
+
+def _checked(arrival_times: ArrayLike, service_times: ArrayLike) -> tuple[Array, Array]:
+    arrivals = np.ascontiguousarray(arrival_times, dtype=float)
+    services = np.asarray(service_times, dtype=float)
+    if arrivals.ndim != 1 or services.shape not in ((), arrivals.shape):
+        raise ValueError(
+            f"give one arrival time and one service time a request: got {arrivals.shape} and {services.shape}"
+        )
+    services = np.ascontiguousarray(np.broadcast_to(services, arrivals.shape))
+    if not (np.all(np.isfinite(arrivals)) and np.all(np.diff(arrivals) >= 0)):
+        raise ValueError("arrival times must be finite and sorted")
+    if not (np.all(np.isfinite(services)) and np.all(services >= 0)):
+        raise ValueError("service times must be finite and >= 0")
+    return arrivals, services
+
+
+def _check_count(name: str, value: int, least: int) -> int:
+    if value != int(value) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
+    return int(value)
+
+
+def simulate_fcfs(arrival_times: ArrayLike, service_times: ArrayLike, servers: int) -> Array:
+    """Wait of every request (s) at one queue in front of ``servers`` servers, first come first served.
+
+    Parameters
+    ----------
+    arrival_times : array (n,)
+        s, sorted.
+    service_times : array (n,) or float
+        Service time of each request, s, in order of arrival; a number where all are equal.
+    servers : int
+        c >= 1.
+
+    Returns
+    -------
+    array (n,)
+        Waits in order of arrival; wait + service is the response time. The queue starts empty.
+
+    Raises
+    ------
+    ValueError
+        Arrivals not sorted, lengths that differ, times that are negative or not finite.
+
+    >>> simulate_fcfs([0.0, 1.0, 2.0], [5.0, 5.0, 1.0], servers=2).tolist()
+    [0.0, 0.0, 3.0]
+    """
+    arrivals, services = _checked(arrival_times, service_times)
+    waits: Array = _fcfs(arrivals, services, _check_count("servers", servers, 1))
+    return waits
+
+
+def simulate_loss(
+    arrival_times: ArrayLike, service_times: ArrayLike, servers: int, capacity: int
+) -> tuple[Array, NDArray[np.bool_]]:
+    """The same with room for ``capacity`` requests, those in service included: M/M/c/K's rule.
+
+    Returns
+    -------
+    waits : array (n,)
+        s; 0 for a request that was turned away.
+    accepted : bool array (n,)
+
+    Raises
+    ------
+    ValueError
+        As in `simulate_fcfs`, or capacity < servers.
+
+    >>> waits, accepted = simulate_loss([0.0, 1.0, 2.0], [5.0, 5.0, 1.0], servers=1, capacity=2)
+    >>> waits.tolist(), accepted.tolist()
+    ([0.0, 4.0, 0.0], [True, True, False])
+    """
+    arrivals, services = _checked(arrival_times, service_times)
+    count = _check_count("servers", servers, 1)
+    room = _check_count("capacity", capacity, count) - count
+    waits, accepted = _loss(arrivals, services, count, room)
+    return waits, accepted
+
+
+def simulate_varying(
+    arrival_times: ArrayLike,
+    service_times: ArrayLike,
+    servers_by_period: ArrayLike,
+    period_s: float,
+) -> Array:
+    """Wait of every request (s) where the number of servers changes at the start of each period.
+
+    Parameters
+    ----------
+    arrival_times, service_times
+        As in `simulate_fcfs`; times count from the start of the first period.
+    servers_by_period : int array (periods,)
+        Servers in period k, from k * ``period_s`` on; the last number holds to the end. A removed
+        server finishes its request: idle ones leave first, then those that finish first.
+    period_s : float
+        Length of a period, s.
+
+    Raises
+    ------
+    ValueError
+        As in `simulate_fcfs`; or requests that wait for ever, since the last number is 0.
+
+    >>> simulate_varying([0.0, 0.0, 1.0], 4.0, [1, 2], period_s=3.0).tolist()
+    [0.0, 3.0, 3.0]
+    """
+    arrivals, services = _checked(arrival_times, service_times)
+    schedule = np.atleast_1d(np.asarray(servers_by_period))
+    if schedule.ndim != 1 or np.any(schedule != np.floor(schedule)) or np.any(schedule < 0):
+        raise ValueError(f"servers_by_period must be whole numbers >= 0, got {servers_by_period!r}")
+    if not (math.isfinite(period_s) and period_s > 0):
+        raise ValueError(f"a period must last a positive time in s, got {period_s}")
+    if arrivals.size and arrivals[0] < 0:
+        raise ValueError(
+            "arrival times count from the start of the first period: they must be >= 0"
+        )
+    waits: Array = _varying(arrivals, services, schedule.astype(np.int64), float(period_s))
+    if not np.all(np.isfinite(waits)):
+        raise ValueError(
+            "requests are still waiting when the last server has gone: end with servers >= 1"
+        )
+    return waits
+
+
+def mean_interval(
+    values: ArrayLike, batches: int = 20, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean and confidence interval of a correlated sequence, by batch means.
+
+    Parameters
+    ----------
+    values : array (n,)
+        Observations in order, warm-up already removed; n >= batches. Independent replications: give
+        one value each, and ``batches=len(values)``.
+    batches : int
+        Number of consecutive batches whose means are taken as independent, >= 2.
+    level : float
+        Confidence.
+
+    Returns
+    -------
+    mean, low, high : float
+
+    >>> [round(v, 3) for v in mean_interval(np.arange(40.0) % 4)]
+    [1.5, 1.02, 1.98]
+    """
+    data = np.asarray(values, dtype=float)
+    _check_level(level)
+    if _check_count("batches", batches, 2) > data.size:
+        raise ValueError(f"needs at least one value a batch: {data.size} values, {batches} batches")
+    size = data.size // batches
+    means = data[data.size - size * batches :].reshape(batches, size).mean(axis=1)
+    half = stats.t.ppf(0.5 + level / 2, batches - 1) * means.std(ddof=1) / math.sqrt(batches)
+    return float(means.mean()), float(means.mean() - half), float(means.mean() + half)
+
+
+def percentile_interval(
+    values: ArrayLike, percentile: float, level: float = 0.95
+) -> tuple[float, float]:
+    """Distribution-free confidence interval of a percentile, from two order statistics.
+
+    Parameters
+    ----------
+    values : array (n,)
+        Independent observations. Successive waits of one queue are correlated, which makes this interval
+        too narrow: there take a percentile of each of several replications, and `mean_interval` of those.
+    percentile : float
+        Share such as 0.99.
+    level : float
+        Confidence, at least.
+
+    Raises
+    ------
+    ValueError
+        Too few values: the message says how many would do.
+
+    >>> percentile_interval(np.arange(1.0, 1001.0), 0.99)
+    (983.0, 997.0)
+    """
+    data = np.sort(np.asarray(values, dtype=float))
+    _check_level(level)
+    if not 0 < percentile < 1:
+        raise ValueError(f"percentile is a share between 0 and 1, such as 0.99; got {percentile}")
+    low = int(stats.binom.ppf((1 - level) / 2, data.size, percentile))
+    high = int(stats.binom.ppf((1 + level) / 2, data.size, percentile)) + 1
+    if low < 1 or high > data.size:
+        rare = min(percentile, 1 - percentile)
+        needed = math.ceil(math.log((1 - level) / 2) / math.log1p(-rare)) + 1
+        raise ValueError(
+            f"{data.size} values are too few for an interval of the percentile {percentile}: "
+            f"it needs about {needed}"
+        )
+    return float(data[low - 1]), float(data[high - 1])
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"the confidence level lies between 0 and 1, such as 0.95; got {level}")
