@@ -66,20 +66,21 @@ def arrivals_per_second(originals: Path, trace: str) -> pd.DataFrame:
 
 
 def gap_quantiles(originals: Path) -> pd.DataFrame:
-    """Order statistics of the gaps between requests at ``probability = rank / (count - 1)``."""
+    """Gaps between requests at ``probability = (rank + 1/2) / count``; both ends repeated at 0, 1.
+
+    With the trapezoid rule over the probability every kept gap of the tail weighs 1 / count.
+    """
     parts = []
     for trace in TRACES:
         gaps = np.sort(np.diff(read_trace(originals, trace)["time_ns"])) / 1e9
         last = gaps.size - 1
         body = np.linspace(0, last, BODY_RANKS).round().astype(int)
         ranks = np.union1d(body, np.arange(last - TAIL_RANKS, last + 1))
+        probability = np.concatenate([[0.0], (ranks + 0.5) / gaps.size, [1.0]])
+        gap_s = gaps[np.concatenate([[0], ranks, [last]])]
         parts.append(
             pd.DataFrame(
-                {
-                    "trace": trace,
-                    "probability": (ranks / last).round(8),
-                    "gap_s": gaps[ranks].round(7),
-                }
+                {"trace": trace, "probability": probability.round(8), "gap_s": gap_s.round(7)}
             )
         )
     return pd.concat(parts, ignore_index=True)
@@ -205,7 +206,9 @@ def mlperf_resnet50(originals: Path) -> pd.DataFrame:
     accelerators = (table["accelerators_per_node"] * table["nodes"]).astype(int)
     result = pd.DataFrame(
         {
-            "accelerator": table["accelerator"].str.replace(r"^NVIDIA (Tesla )?", "", regex=True),
+            "accelerator": table["accelerator"]
+            .str.replace(r"^(NVIDIA )?(Tesla )?", "", regex=True)
+            .str.replace("PCIE", "PCIe"),
             "accelerators": accelerators,
             "round": table["round"],
             "submitter": table["submitter"],
@@ -222,12 +225,13 @@ def mlperf_resnet50(originals: Path) -> pd.DataFrame:
 
 
 def llm_latency(originals: Path) -> pd.DataFrame:
-    """Aggregated replicas with a known concurrency and no data parallelism inside the replica."""
+    """Dated runs of aggregated replicas: concurrency known, no data parallelism inside."""
     table = pd.read_csv(originals / "llm_serving_measured_ttft_tpot.csv.gz", low_memory=False)
     keep = (
         (table["mode"] == "agg")
         & table["concurrency"].notna()
         & table["precision"].notna()
+        & table["measured_on"].notna()
         & (table["attention_dp_size"].fillna(1) <= 1)
     )
     table = table[keep]
@@ -241,6 +245,7 @@ def llm_latency(originals: Path) -> pd.DataFrame:
             "isl": table["isl"].astype(int),
             "osl": table["osl"].astype(int),
             "tp": table["tp_size"].astype(int),
+            "ep": table["moe_ep_size"].fillna(1).astype(int),
             "concurrency": table["concurrency"].astype(int),
             "ttft_ms": table["silicon_ttft_ms"].round(2),
             "tpot_ms": table["silicon_tpot_ms"].round(3),

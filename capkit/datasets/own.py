@@ -13,31 +13,17 @@ from numpy.typing import NDArray
 from capkit.datasets.files import data_dir
 from capkit.datasets.tables import TRACES, load_arrivals
 
-CATALOGUE_TEXT = ("name", "provider", "region", "source")
-CATALOGUE_NUMBERS = ("vcpus", "memory_gib", "accelerators", "on_demand_usd_h")
-CATALOGUE_OPTIONAL_NUMBERS = (
-    "accelerator_memory_gib",
-    "power_w",
-    "reserved_1y_usd_h",
-    "reserved_3y_usd_h",
-    "spot_usd_h",
-)
 CATALOGUE_COLUMNS = (
-    "name",
-    "provider",
-    "region",
-    "vcpus",
-    "memory_gib",
-    "accelerator",
-    "accelerators",
-    "accelerator_memory_gib",
-    "power_w",
-    "on_demand_usd_h",
-    "reserved_1y_usd_h",
-    "reserved_3y_usd_h",
-    "spot_usd_h",
-    "as_of",
-    "source",
+    *("name", "provider", "region", "vcpus", "memory_gib"),
+    *("accelerator", "accelerators", "accelerator_memory_gib", "power_w"),
+    *("on_demand_usd_h", "reserved_1y_usd_h", "reserved_3y_usd_h", "spot_usd_h"),
+    *("as_of", "source"),
+)
+TEXT = ("name", "provider", "region", "source")
+WHOLE = ("vcpus", "accelerators")
+MAY_BE_EMPTY = (
+    *("accelerator_memory_gib", "power_w"),
+    *("reserved_1y_usd_h", "reserved_3y_usd_h", "spot_usd_h"),
 )
 OLDEST_PRICE_DAYS = 365
 LATEST_EPOCH_S = 1e11
@@ -138,13 +124,8 @@ def load_demand(
     count = _numbers(path, table[count_column])
     _refuse(path, count_column, count < 0, table[count_column], "a count is at least 0")
     _refuse(path, time_column, time != time.dt.floor("h"), table[time_column], "use full hours")
-    _refuse(
-        path,
-        time_column,
-        time.diff() <= pd.Timedelta(0),
-        table[time_column],
-        "each hour once, in order",
-    )
+    late = time.diff() <= pd.Timedelta(0)
+    _refuse(path, time_column, late, table[time_column], "each hour once, in order")
     measured = pd.Series(count.to_numpy(), index=pd.DatetimeIndex(time), name="requests")
     hours = pd.date_range(measured.index[0], measured.index[-1], freq="h", name="time")
     demand = measured.reindex(hours)
@@ -200,17 +181,20 @@ def load_catalogue(
     """
     path = Path(prices) if prices else data_dir() / "catalogue.csv"
     table = _read(path, list(CATALOGUE_COLUMNS)).copy()
-    for column in CATALOGUE_TEXT:
+    for column in TEXT:
         _refuse(path, column, table[column].isna(), table[column], "a text is needed")
-    for column in CATALOGUE_NUMBERS + CATALOGUE_OPTIONAL_NUMBERS:
+    for column in (*WHOLE, "memory_gib", "on_demand_usd_h", *MAY_BE_EMPTY):
         raw = table[column]
-        table[column] = _numbers(path, raw, optional=column in CATALOGUE_OPTIONAL_NUMBERS)
+        table[column] = _numbers(path, raw, optional=column in MAY_BE_EMPTY)
         _refuse(path, column, table[column] < 0, raw, "a number of at least 0")
+    for column in WHOLE:
+        _refuse(path, column, table[column] % 1 != 0, table[column], "a whole number")
+        table[column] = table[column].astype(int)
     dates = _times(path, table["as_of"])
     same = ["provider", "region", "name"]
     _refuse(path, "name", table.duplicated(same), table["name"], "each type once in a region")
-    age_days = ((pd.Timestamp(today or datetime.date.today()) - dates.min()).days) if prices else 0
-    if age_days > OLDEST_PRICE_DAYS:
+    age_days = (pd.Timestamp(today or datetime.date.today()) - dates.min()).days
+    if prices and age_days > OLDEST_PRICE_DAYS:
         warnings.warn(
             f"{path}: the oldest price is of {dates.min():%Y-%m-%d}, {age_days} days ago; "
             "check it before you plan with it",
@@ -228,7 +212,10 @@ def load_catalogue(
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ValueError(
