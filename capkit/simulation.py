@@ -335,7 +335,7 @@ def percentile_interval(
     high = int(stats.binom.ppf((1 + level) / 2, data.size, percentile)) + 1
     if low < 1 or high > data.size:
         rare = min(percentile, 1 - percentile)
-        needed = math.ceil(math.log((1 - level) / 2) / math.log1p(-rare)) + 1
+        needed = math.ceil(math.log((1 - level) / 2) / math.log1p(-rare))
         raise ValueError(
             f"{data.size} values are too few for an interval of the percentile {percentile}: "
             f"it needs about {needed}"
