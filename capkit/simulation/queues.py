@@ -1,7 +1,7 @@
-"""Simulated queues: arrivals, first come first served with several servers, and intervals for the results.
+"""Queues with one line, first come first served, as a recursion over the customers.
 
-A queue with one line is a recursion over its customers (Lindley 1952; Kiefer and Wolfowitz 1955): each
-takes the server that is free first. Compiled, that is tens of millions of customers a second.
+Each customer takes the server that is free first (Lindley 1952; Kiefer and Wolfowitz 1955). Compiled,
+that is tens of millions of customers a second.
 """
 
 from __future__ import annotations
@@ -12,65 +12,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-Array = NDArray[np.float64]
-
-
-def poisson_arrivals(rate: float, duration_s: float, rng: np.random.Generator) -> Array:
-    """Arrival times (s, sorted) of a Poisson process of ``rate`` (1/s) on [0, ``duration_s``).
-
-    >>> poisson_arrivals(100.0, 10.0, np.random.default_rng(1)).size
-    1001
-    """
-    return modulated_poisson([rate], duration_s, rng)
-
-
-def modulated_poisson(rates: ArrayLike, step_s: float, rng: np.random.Generator) -> Array:
-    """Arrival times (s, sorted) of a Poisson process whose rate is constant within each step.
-
-    Parameters
-    ----------
-    rates : array (steps,)
-        Rate within each step, 1/s, >= 0.
-    step_s : float
-        Length of a step, s.
-    rng : numpy.random.Generator
-
-    Raises
-    ------
-    ValueError
-        A rate that is negative or not finite, or a step that is not positive.
-
-    >>> times = modulated_poisson([0.0, 50.0], 2.0, np.random.default_rng(1))
-    >>> bool(times.min() >= 2.0 and times.max() < 4.0)
-    True
-    """
-    rate = np.asarray(rates, dtype=float)
-    if rate.ndim != 1 or not np.all(np.isfinite(rate)) or np.any(rate < 0):
-        raise ValueError(f"rates must be a list of finite numbers >= 0, got {rates!r}")
-    if not (math.isfinite(step_s) and step_s > 0):
-        raise ValueError(f"a step must last a positive time in s, got {step_s}")
-    counts = rng.poisson(rate * step_s)
-    starts = np.repeat(np.arange(rate.size, dtype=float), counts)
-    times: Array = np.sort(starts + rng.random(starts.size)) * step_s
-    return times
-
-
-def draw_gamma(mean: float, cv2: float, size: int, rng: np.random.Generator) -> Array:
-    """Independent positive times with this mean (s) and squared coefficient of variation.
-
-    0 gives constants, 1 the exponential law, anything between and above a gamma law: the law that
-    `capkit.queueing` assumes for service times.
-
-    >>> draw_gamma(0.5, 0.0, 3, np.random.default_rng(1)).tolist()
-    [0.5, 0.5, 0.5]
-    """
-    if not (mean > 0 and math.isfinite(mean) and cv2 >= 0 and math.isfinite(cv2)):
-        raise ValueError(f"the mean must be > 0 and cv2 >= 0, both finite; got {mean} and {cv2}")
-    if cv2 == 0:
-        return np.full(size, mean)
-    return rng.gamma(1.0 / cv2, mean * cv2, size)
+from capkit.simulation.draws import Array, check_count
 
 
 @njit(cache=True)
@@ -165,12 +108,6 @@ def _checked(arrival_times: ArrayLike, service_times: ArrayLike) -> tuple[Array,
     return arrivals, services
 
 
-def _check_count(name: str, value: int, least: int) -> int:
-    if value != int(value) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}, got {value!r}")
-    return int(value)
-
-
 def simulate_fcfs(arrival_times: ArrayLike, service_times: ArrayLike, servers: int) -> Array:
     """Wait of every request (s) at one queue in front of ``servers`` servers, first come first served.
 
@@ -197,7 +134,7 @@ def simulate_fcfs(arrival_times: ArrayLike, service_times: ArrayLike, servers: i
     [0.0, 0.0, 3.0]
     """
     arrivals, services = _checked(arrival_times, service_times)
-    waits: Array = _fcfs(arrivals, services, _check_count("servers", servers, 1))
+    waits: Array = _fcfs(arrivals, services, check_count("servers", servers, 1))
     return waits
 
 
@@ -222,8 +159,8 @@ def simulate_loss(
     ([0.0, 4.0, 0.0], [True, True, False])
     """
     arrivals, services = _checked(arrival_times, service_times)
-    count = _check_count("servers", servers, 1)
-    room = _check_count("capacity", capacity, count) - count
+    count = check_count("servers", servers, 1)
+    room = check_count("capacity", capacity, count) - count
     waits, accepted = _loss(arrivals, services, count, room)
     return waits, accepted
 
@@ -270,79 +207,3 @@ def simulate_varying(
             "requests are still waiting when the last server has gone: end with servers >= 1"
         )
     return waits
-
-
-def mean_interval(
-    values: ArrayLike, batches: int = 20, level: float = 0.95
-) -> tuple[float, float, float]:
-    """Mean and confidence interval of a correlated sequence, by batch means.
-
-    Parameters
-    ----------
-    values : array (n,)
-        Observations in order, warm-up already removed; n >= batches. Independent replications: give
-        one value each, and ``batches=len(values)``.
-    batches : int
-        Number of consecutive batches whose means are taken as independent, >= 2.
-    level : float
-        Confidence.
-
-    Returns
-    -------
-    mean, low, high : float
-
-    >>> [round(v, 3) for v in mean_interval(np.arange(40.0) % 4)]
-    [1.5, 1.02, 1.98]
-    """
-    data = np.asarray(values, dtype=float)
-    _check_level(level)
-    if _check_count("batches", batches, 2) > data.size:
-        raise ValueError(f"needs at least one value a batch: {data.size} values, {batches} batches")
-    size = data.size // batches
-    means = data[data.size - size * batches :].reshape(batches, size).mean(axis=1)
-    half = stats.t.ppf(0.5 + level / 2, batches - 1) * means.std(ddof=1) / math.sqrt(batches)
-    return float(means.mean()), float(means.mean() - half), float(means.mean() + half)
-
-
-def percentile_interval(
-    values: ArrayLike, percentile: float, level: float = 0.95
-) -> tuple[float, float]:
-    """Distribution-free confidence interval of a percentile, from two order statistics.
-
-    Parameters
-    ----------
-    values : array (n,)
-        Independent observations. Successive waits of one queue are correlated, which makes this interval
-        too narrow: there take a percentile of each of several replications, and `mean_interval` of those.
-    percentile : float
-        Share such as 0.99.
-    level : float
-        Confidence, at least.
-
-    Raises
-    ------
-    ValueError
-        Too few values: the message says how many would do.
-
-    >>> percentile_interval(np.arange(1.0, 1001.0), 0.99)
-    (983.0, 997.0)
-    """
-    data = np.sort(np.asarray(values, dtype=float))
-    _check_level(level)
-    if not 0 < percentile < 1:
-        raise ValueError(f"percentile is a share between 0 and 1, such as 0.99; got {percentile}")
-    low = int(stats.binom.ppf((1 - level) / 2, data.size, percentile))
-    high = int(stats.binom.ppf((1 + level) / 2, data.size, percentile)) + 1
-    if low < 1 or high > data.size:
-        rare = min(percentile, 1 - percentile)
-        needed = math.ceil(math.log((1 - level) / 2) / math.log1p(-rare))
-        raise ValueError(
-            f"{data.size} values are too few for an interval of the percentile {percentile}: "
-            f"it needs about {needed}"
-        )
-    return float(data[low - 1]), float(data[high - 1])
-
-
-def _check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"the confidence level lies between 0 and 1, such as 0.95; got {level}")
