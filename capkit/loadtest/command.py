@@ -1,0 +1,59 @@
+"""`python -m capkit loadtest`: an open or closed loop against any server of the API."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Send a load to a server of TensorFlow Serving's gRPC API and report the latency."""
+    parser = argparse.ArgumentParser(prog="python -m capkit loadtest", description=main.__doc__)
+    parser.add_argument("--target", default="127.0.0.1:8500", help="host:port of gRPC")
+    parser.add_argument("--model-name", default="mnist_cnn")
+    parser.add_argument("--rate", type=float, nargs="+", help="open loop: requests a second")
+    parser.add_argument("--clients", type=int, help="closed loop: clients that wait for answers")
+    parser.add_argument("--seconds", type=float, default=10.0, help="measured, at each level")
+    parser.add_argument("--warmup", type=float, default=1.0, help="seconds of load not counted")
+    parser.add_argument("--batch", type=int, default=1, help="examples in a request")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="CSV file for the levels")
+    given = parser.parse_args(arguments)
+    if bool(given.rate) == bool(given.clients):
+        parser.error("give --rate (open loop) or --clients (closed loop)")
+
+    import grpc
+    import pandas as pd
+
+    from capkit.loadtest.run import run_closed
+    from capkit.loadtest.sweep import sweep
+    from capkit.serving.client import Client
+
+    try:
+        with Client(given.target, given.model_name) as client:
+            data = client.sample_request(given.batch)
+        if given.clients:
+            seconds = given.warmup + given.seconds
+            result = run_closed(given.target, given.clients, seconds, [data], warmup_s=given.warmup)
+            table = pd.DataFrame([result.row()])
+        else:
+            rng = np.random.default_rng(given.seed)
+            table = sweep(
+                given.target,
+                given.rate,
+                [data],
+                rng,
+                duration_s=given.seconds,
+                warmup_s=given.warmup,
+                path=given.out,
+            )
+    except grpc.RpcError as error:
+        parser.exit(1, f"{parser.prog}: {error.code().name}: {error.details()}\n")
+    except (ValueError, RuntimeError) as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
+    if given.out:
+        table.to_csv(given.out, index=False)
+    print(table.round(3).T.to_string(header=False))
+    return 0 if table["valid"].all() else 1

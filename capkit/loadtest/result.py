@@ -1,0 +1,171 @@
+"""What a load test found: latency from the intended send time, errors apart, and whether to believe it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+CODES = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LoadTestResult:
+    """Every request of one load test, in order of the intended send time; times in s from its start.
+
+    Attributes
+    ----------
+    intended_s, sent_s, done_s : array (n,)
+        When the request was due, when it was sent, when its answer was there.
+    code : array (n,)
+        gRPC status code.
+    wait_s, service_s, batch : array (n,)
+        The server's own account of each request: time in its queue, time in its slot, examples in the
+        batch; NaN where the server does not tell.
+    warmup_s, duration_s : float
+        Requests due before ``warmup_s`` are left out of every figure; the schedule ends at
+        ``duration_s``.
+    max_lateness_share : float
+        The test is invalid if the generator's p99 lateness exceeds this share of the median latency.
+    generator_cpu_s : float
+        CPU time of the generator.
+    complete : bool
+        False if it was interrupted.
+    """
+
+    intended_s: Array
+    sent_s: Array
+    done_s: Array
+    code: NDArray[np.int64]
+    wait_s: Array
+    service_s: Array
+    batch: Array
+    warmup_s: float
+    duration_s: float
+    max_lateness_share: float
+    generator_cpu_s: float
+    complete: bool
+
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Mask of the requests that were due after the warm-up."""
+        return np.asarray(self.intended_s >= self.warmup_s)
+
+    @property
+    def ok(self) -> NDArray[np.bool_]:
+        """Mask of the measured requests that were answered well: the only ones with a latency."""
+        return np.asarray(self.measured & (self.code == 0))
+
+    @property
+    def latency_ms(self) -> Array:
+        """Latency from the intended send time to the answer."""
+        return np.asarray((self.done_s - self.intended_s)[self.ok] * 1e3)
+
+    @property
+    def send_latency_ms(self) -> Array:
+        """Latency from the actual send time: what a closed loop sees."""
+        return np.asarray((self.done_s - self.sent_s)[self.ok] * 1e3)
+
+    @property
+    def lateness_ms(self) -> Array:
+        """How late the generator sent each measured request."""
+        return np.asarray((self.sent_s - self.intended_s)[self.measured] * 1e3)
+
+    @property
+    def throughput(self) -> float:
+        """Good answers a second between the warm-up and the end of the schedule."""
+        inside = (self.code == 0) & (self.done_s >= self.warmup_s) & (self.done_s < self.duration_s)
+        return float(inside.sum() / (self.duration_s - self.warmup_s))
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Number of measured requests that failed, by status code."""
+        failed = Counter(int(code) for code in self.code[self.measured & (self.code != 0)])
+        return {CODES[code]: count for code, count in sorted(failed.items())}
+
+    def percentile(self, percentile: float) -> float:
+        """Latency in ms that the share ``percentile`` (such as 0.99) of the good answers kept to."""
+        self._require_answers()
+        return float(np.quantile(self.latency_ms, percentile, method="inverted_cdf"))
+
+    def interval(self, percentile: float, level: float = 0.95) -> tuple[float, float]:
+        """Confidence interval (ms) of `percentile` from order statistics.
+
+        Waits of neighbouring requests are alike, which makes it too narrow at high utilisation.
+        """
+        from capkit.simulation import percentile_interval
+
+        return percentile_interval(self.latency_ms, percentile, level)
+
+    def mean_interval(self, level: float = 0.95) -> tuple[float, float, float]:
+        """Mean latency (ms) and its confidence interval from batch means."""
+        from capkit.simulation import mean_interval
+
+        self._require_answers()
+        return mean_interval(self.latency_ms, min(20, self.latency_ms.size), level)
+
+    @property
+    def doubt(self) -> str:
+        """Why the test is not valid; empty if it is."""
+        if not self.complete:
+            return "interrupted before the end of the schedule"
+        if not self.ok.any():
+            return f"no good answer after the warm-up; errors: {self.errors}"
+        late = float(np.quantile(self.lateness_ms, 0.99))
+        limit = self.max_lateness_share * float(np.median(self.latency_ms))
+        if late > limit:
+            return (
+                f"the generator was late: p99 {late:.2f} ms, more than "
+                f"{self.max_lateness_share:.0%} of the median latency ({limit:.2f} ms)"
+            )
+        return ""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the generator kept its schedule and something was answered."""
+        return not self.doubt
+
+    def _require_answers(self) -> None:
+        if not self.ok.any():
+            raise ValueError(f"there is no latency: {self.doubt}")
+
+    def row(self) -> dict[str, Any]:
+        """The figures of one load level, as a row of the sweep's table.
+
+        Interval ends are NaN where there are too few requests for them.
+        """
+        mean, mean_low, mean_high = self.mean_interval()
+        row: dict[str, Any] = {
+            "offered_rps": self.measured.sum() / (self.duration_s - self.warmup_s),
+            "throughput_rps": self.throughput,
+            "mean_ms": mean,
+            "mean_low_ms": mean_low,
+            "mean_high_ms": mean_high,
+        }
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            row[f"{name}_ms"] = self.percentile(share)
+            try:
+                low, high = self.interval(share)
+            except ValueError:
+                low = high = float("nan")
+            row[f"{name}_low_ms"], row[f"{name}_high_ms"] = low, high
+        service = self.service_s[self.ok]
+        row |= {
+            "service_ms": 1e3 * service.mean(),
+            "utilization": float((service / self.batch[self.ok]).sum())
+            / (self.duration_s - self.warmup_s),
+            "lateness_p99_ms": float(np.quantile(self.lateness_ms, 0.99)),
+            "errors": sum(self.errors.values()),
+            "requests": int(self.measured.sum()),
+            "valid": self.valid,
+        }
+        return row

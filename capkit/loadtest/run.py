@@ -1,0 +1,155 @@
+"""Run one load test: a generator process of its own against a server's address."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from capkit.loadtest.result import LoadTestResult
+
+
+def run(
+    target: str,
+    arrivals: ArrayLike,
+    requests: Sequence[bytes],
+    *,
+    warmup_s: float = 0.0,
+    timeout_s: float = 10.0,
+    max_lateness_share: float = 0.5,
+    cores: Sequence[int] | None = None,
+) -> LoadTestResult:
+    """Open loop: send each request at its time, whatever the server does.
+
+    Parameters
+    ----------
+    target : str
+        ``host:port`` of a server of TensorFlow Serving's gRPC API.
+    arrivals : array_like of shape (n,)
+        Intended send times in s from 0, sorted: drawn (`capkit.simulation.poisson_arrivals`) or
+        recorded (`capkit.datasets.arrival_times`), fixed before the test begins.
+    requests : sequence of bytes
+        Serialised ``PredictRequest`` messages, taken in turn.
+    warmup_s : float
+        Requests due before this time are sent and not counted.
+    timeout_s : float
+        Deadline of each request.
+    max_lateness_share : float
+        The result is invalid if the generator's p99 lateness exceeds this share of the median latency.
+    cores : sequence of int, optional
+        CPUs that the generator may run on.
+
+    Raises
+    ------
+    ValueError
+        No arrivals, not sorted, or nothing to send.
+    RuntimeError
+        The generator failed; the text is its own. A server that cannot be reached is such a case.
+    """
+    times = np.asarray(arrivals, dtype=float)
+    if times.ndim != 1 or not times.size or (np.diff(times) < 0).any() or not times[0] >= 0:
+        raise ValueError("arrivals must be one or more times in s from 0, sorted")
+    if times[-1] < warmup_s:
+        raise ValueError(f"all {times.size} arrivals fall into the warm-up of {warmup_s} s")
+    plan = {"target": target, "clients": 0, "timeout_s": timeout_s, "cores": list(cores or ())}
+    rows, cpu_s, complete = _generate(plan, requests, times, float(times[-1]) + 4 * timeout_s)
+    duration_s = float(np.ceil(times[-1] * 1e3) / 1e3) + 1e-3
+    return _result(rows, warmup_s, duration_s, max_lateness_share, cpu_s, complete)
+
+
+def run_closed(
+    target: str,
+    clients: int,
+    duration_s: float,
+    requests: Sequence[bytes],
+    *,
+    warmup_s: float = 0.0,
+    timeout_s: float = 10.0,
+    cores: Sequence[int] | None = None,
+) -> LoadTestResult:
+    """Closed loop: ``clients`` that each send the next request when the last one is answered.
+
+    The intended send time is the actual one: a slow server is asked less often, which hides what
+    users would have seen. Parameters as in `run`.
+
+    Raises
+    ------
+    ValueError
+        No clients, or no time to measure.
+    RuntimeError
+        The generator failed.
+    """
+    if clients < 1 or not duration_s > warmup_s:
+        raise ValueError(
+            f"needs clients and time after the warm-up, got {clients} clients and "
+            f"{duration_s} s with {warmup_s} s of warm-up"
+        )
+    plan = {
+        "target": target,
+        "clients": clients,
+        "duration_s": duration_s,
+        "timeout_s": timeout_s,
+        "cores": list(cores or ()),
+    }
+    rows, cpu_s, complete = _generate(plan, requests, None, duration_s + 4 * timeout_s)
+    return _result(rows, warmup_s, duration_s, 1.0, cpu_s, complete)
+
+
+def _generate(
+    plan: dict[str, Any], requests: Sequence[bytes], arrivals: Any, patience_s: float
+) -> tuple[Any, float, bool]:
+    if not requests or not all(requests):
+        raise ValueError("give one or more serialised requests")
+    with tempfile.TemporaryDirectory(prefix="capkit-load-") as name:
+        folder = Path(name)
+        (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        np.savez(
+            folder / "requests.npz",
+            lengths=[len(data) for data in requests],
+            joined=np.frombuffer(b"".join(requests), dtype=np.uint8),
+        )
+        if arrivals is not None:
+            np.save(folder / "arrivals.npy", arrivals)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "capkit.loadtest.generator", name],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            _, words = process.communicate(timeout=patience_s)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        if not (folder / "result.npz").is_file():
+            said = words.decode(errors="replace").strip()[-1000:]
+            raise RuntimeError(f"the load generator ended with {process.returncode}: {said}")
+        with np.load(folder / "result.npz") as file:
+            return file["rows"], float(file["cpu_s"]), bool(file["complete"])
+
+
+def _result(
+    rows: Any, warmup_s: float, duration_s: float, share: float, cpu_s: float, complete: bool
+) -> LoadTestResult:
+    columns = rows.T
+    return LoadTestResult(
+        intended_s=columns[0],
+        sent_s=columns[1],
+        done_s=columns[2],
+        code=columns[3].astype(np.int64),
+        wait_s=columns[4],
+        service_s=columns[5],
+        batch=columns[6],
+        warmup_s=warmup_s,
+        duration_s=duration_s,
+        max_lateness_share=share,
+        generator_cpu_s=cpu_s,
+        complete=complete,
+    )

@@ -1,0 +1,164 @@
+"""TensorFlow Serving's messages and stubs without TensorFlow, and tensors to and from NumPy.
+
+The package ``tensorflow-serving-api`` imports ``tensorflow`` for a few message classes, which takes
+seconds. While this module loads, a stand-in package whose search path is the installed one answers to
+that name, so only the message classes are imported. A later ``import tensorflow`` is not affected.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@contextmanager
+def _messages_only() -> Iterator[None]:
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    spec = find_spec("tensorflow")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(
+            "tensorflow is not installed: python -m pip install -e '.[tensorflow]'"
+        )
+    stand_in = ModuleType("tensorflow")
+    stand_in.__path__ = list(spec.submodule_search_locations)
+    sys.modules["tensorflow"] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules["tensorflow"]
+
+
+with _messages_only():
+    from tensorflow.core.framework import tensor_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_service_pb2_grpc,
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
+
+__all__ = [
+    "from_proto",
+    "get_model_metadata_pb2",
+    "get_model_status_pb2",
+    "meta_graph_pb2",
+    "model_service_pb2_grpc",
+    "predict_pb2",
+    "predict_request",
+    "prediction_service_pb2_grpc",
+    "saved_model_pb2",
+    "tensor_pb2",
+    "to_proto",
+]
+
+#: DataType number -> (NumPy type, field that holds the values one by one)
+TYPES: dict[int, tuple[type[np.generic], str]] = {
+    1: (np.float32, "float_val"),
+    2: (np.float64, "double_val"),
+    3: (np.int32, "int_val"),
+    4: (np.uint8, "int_val"),
+    9: (np.int64, "int64_val"),
+    10: (np.bool_, "bool_val"),
+}
+NUMBERS = {np.dtype(numpy_type): number for number, (numpy_type, _) in TYPES.items()}
+
+
+def to_proto(values: ArrayLike, *, raw: bool = True) -> Any:
+    """A ``TensorProto`` of an array.
+
+    Parameters
+    ----------
+    values : array_like
+        float32, float64, int32, int64, uint8 or bool, any shape.
+    raw : bool
+        Put the bytes into ``tensor_content``; else one value at a time (``float_val``), as TensorFlow
+        Serving answers by default.
+
+    Raises
+    ------
+    ValueError
+        The array is of another type.
+
+    Examples
+    --------
+    >>> to_proto(np.float32([1.5, 2.5]), raw=False).float_val
+    [1.5, 2.5]
+    """
+    array = np.ascontiguousarray(values)
+    if array.dtype not in NUMBERS:
+        allowed = ", ".join(str(t) for t in NUMBERS)
+        raise ValueError(f"cannot send an array of {array.dtype}: convert it to one of {allowed}")
+    number = NUMBERS[array.dtype]
+    proto = tensor_pb2.TensorProto(dtype=number)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if raw:
+        proto.tensor_content = array.tobytes()
+    else:
+        getattr(proto, TYPES[number][1]).extend(array.ravel().tolist())
+    return proto
+
+
+def from_proto(proto: Any) -> NDArray[Any]:
+    """The array in a ``TensorProto``, whichever of its two forms holds the values.
+
+    Raises
+    ------
+    ValueError
+        An empty message, a type other than those of `to_proto`, or values that do not fill the shape.
+
+    Examples
+    --------
+    >>> from_proto(to_proto(np.eye(2))).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    if proto.dtype not in TYPES:
+        raise ValueError(f"tensor type {proto.dtype} is empty or not supported")
+    numpy_type, name = TYPES[proto.dtype]
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise ValueError(f"the tensor's shape {shape} is not known")
+    count = int(np.prod(shape, dtype=object))
+    if proto.tensor_content:
+        array = np.frombuffer(proto.tensor_content, dtype=np.uint8)
+        if array.size != count * np.dtype(numpy_type).itemsize:
+            raise ValueError(f"{array.size} bytes do not fill a tensor of shape {shape}")
+        return array.view(numpy_type).reshape(shape)
+    values = np.array(getattr(proto, name), dtype=numpy_type)
+    if values.size == count:
+        return values.reshape(shape)
+    if values.size == 1 and count < 2**24:
+        return np.full(shape, values[0])
+    raise ValueError(f"{values.size} values do not fill a tensor of shape {shape}")
+
+
+def predict_request(
+    values: ArrayLike, model_name: str, *, input_name: str, signature_name: str = ""
+) -> Any:
+    """A ``PredictRequest`` with one input, ready to send.
+
+    Parameters
+    ----------
+    values : array_like
+        The input; for the digits model (images, 28, 28, 1) float32.
+    model_name, input_name : str
+        As the server calls them; ask it with ``GetModelMetadata``.
+    signature_name : str
+        Empty for ``serving_default``.
+    """
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = signature_name
+    request.inputs[input_name].CopyFrom(to_proto(values))
+    return request

@@ -1,0 +1,245 @@
+"""Micro-batching with the semantics of TensorFlow Serving's shared batch scheduler."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import Any
+
+from capkit.serving.errors import ServingError
+
+WRAPPED = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+
+
+def cpu_count() -> int:
+    """CPUs that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@cache
+def _message_class() -> Any:
+    """The message BatchingParameters, which ``tensorflow-serving-api`` does not ship."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
+
+    file = descriptor_pb2.FileDescriptorProto(
+        name="capkit/batching.proto", package="capkit", syntax="proto3"
+    )
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    message = file.message_type.add(name="BatchingParameters")
+    kind = descriptor_pb2.FieldDescriptorProto
+    wrapped = dict.fromkeys(WRAPPED, "Int64Value") | {"thread_pool_name": "StringValue"}
+    for number, (name, value) in enumerate(wrapped.items(), 1):
+        message.field.add(
+            name=name,
+            number=number,
+            type=kind.TYPE_MESSAGE,
+            type_name=f".google.protobuf.{value}",
+            label=kind.LABEL_OPTIONAL,
+        )
+    message.field.add(
+        name="allowed_batch_sizes", number=6, type=kind.TYPE_INT64, label=kind.LABEL_REPEATED
+    )
+    pool = descriptor_pool.Default()
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("capkit.BatchingParameters"))
+
+
+@dataclass(frozen=True)
+class Batching:
+    """Batching parameters; names and defaults are TensorFlow Serving's.
+
+    Attributes
+    ----------
+    max_batch_size : int
+        Examples that a batch holds at most.
+    batch_timeout_micros : int
+        How long the first request of a batch waits for others, in microseconds.
+    max_enqueued_batches : int
+        Batches that may wait; then requests are refused with UNAVAILABLE.
+    num_batch_threads : int
+        Batches in execution at once; as many as there are CPUs without it.
+    allowed_batch_sizes : tuple of int
+        Sizes that batches are padded to, increasing, the last one ``max_batch_size``; empty for any.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = field(default_factory=cpu_count)
+    allowed_batch_sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in WRAPPED:
+            least = 0 if name == "batch_timeout_micros" else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        sizes = self.allowed_batch_sizes
+        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
+            raise ValueError(
+                "allowed_batch_sizes must increase and end with max_batch_size "
+                f"{self.max_batch_size}, got {list(sizes)}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Batching:
+        """Read the text form of TensorFlow Serving's ``--batching_parameters_file``.
+
+        Raises
+        ------
+        ValueError
+            The text is not of that form, or has a parameter that is not supported.
+
+        Examples
+        --------
+        >>> Batching.parse("max_batch_size { value: 32 } num_batch_threads { value: 1 }").max_batch_size
+        32
+        """
+        from google.protobuf import text_format
+
+        try:
+            message = text_format.Parse(text, _message_class()())
+        except text_format.ParseError as error:
+            raise ValueError(f"not a batching parameters file: {error}") from None
+        given: dict[str, Any] = {
+            name: getattr(message, name).value for name in WRAPPED if message.HasField(name)
+        }
+        return cls(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Batching:
+        """Read a batching parameters file."""
+        return cls.parse(Path(path).read_text(encoding="utf-8"))
+
+    def to_text(self) -> str:
+        """The text form, as ``--batching_parameters_file`` reads it."""
+        lines = [f"{name} {{ value: {getattr(self, name)} }}" for name in WRAPPED]
+        lines += [f"allowed_batch_sizes: {size}" for size in self.allowed_batch_sizes]
+        return "\n".join(lines) + "\n"
+
+    def padded(self, examples: int) -> int:
+        """The size that a batch of so many examples is executed at."""
+        return next((size for size in self.allowed_batch_sizes if size >= examples), examples)
+
+
+@dataclass
+class Task:
+    """One request in the batch queue; `done` is set when ``result`` or ``error`` is there."""
+
+    payload: Any
+    examples: int
+    deadline: float
+    enqueued: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    batch_examples: int = 0
+    result: Any = None
+    error: Exception | None = None
+    done: Event = field(default_factory=Event)
+
+
+class BatchScheduler:
+    """A bounded queue of batches and the threads that execute them.
+
+    A batch closes when it is full, or when a thread is free and its first task is older than the
+    time-out. The queue counts as full only when the open batch cannot take the task.
+
+    Parameters
+    ----------
+    parameters : Batching
+        Sizes and times.
+    execute : callable
+        Takes the tasks of one batch and sets their results.
+    """
+
+    def __init__(self, parameters: Batching, execute: Callable[[list[Task]], None]) -> None:
+        self.parameters = parameters
+        self._execute = execute
+        self._batches: deque[list[Task]] = deque()
+        self._changed = Condition()
+        self._stopped = False
+        self._threads = [
+            Thread(target=self._work, daemon=True) for _ in range(parameters.num_batch_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: Task) -> None:
+        """Put a task into the queue.
+
+        Raises
+        ------
+        ServingError
+            INVALID_ARGUMENT: larger than a batch. UNAVAILABLE: the queue is full.
+        """
+        limit = self.parameters.max_batch_size
+        if task.examples > limit:
+            raise ServingError(
+                "INVALID_ARGUMENT",
+                f"Task size {task.examples} is larger than maximum input batch size {limit}",
+            )
+        with self._changed:
+            task.enqueued = time.monotonic()
+            if not self._batches or self._size(self._batches[-1]) + task.examples > limit:
+                waiting, most = len(self._batches), self.parameters.max_enqueued_batches
+                if waiting >= most:
+                    raise ServingError(
+                        "UNAVAILABLE",
+                        "The batch scheduling queue to which this task was submitted is full; "
+                        f"currently {waiting} batches enqueued and max_enqueued_batches is {most}",
+                    )
+                self._batches.append([])
+            self._batches[-1].append(task)
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Execute what is queued, then end the threads."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    @staticmethod
+    def _size(batch: list[Task]) -> int:
+        return sum(task.examples for task in batch)
+
+    def _next(self) -> list[Task] | None:
+        """Wait for a batch that may be executed; None when the scheduler has stopped."""
+        patience = self.parameters.batch_timeout_micros / 1e6
+        with self._changed:
+            while True:
+                wait = None
+                if self._batches:
+                    first = self._batches[0]
+                    wait = first[0].enqueued + patience - time.monotonic()
+                    closed = len(self._batches) > 1 or self._stopped
+                    if closed or wait <= 0 or self._size(first) >= self.parameters.max_batch_size:
+                        return self._batches.popleft()
+                elif self._stopped:
+                    return None
+                self._changed.wait(wait)
+
+    def _work(self) -> None:
+        while (batch := self._next()) is not None:
+            now = time.monotonic()
+            if all(task.deadline < now for task in batch):
+                timeout = ServingError(
+                    "RESOURCE_EXHAUSTED", "Run() timeout exceeded while waiting in batching queue"
+                )
+                for task in batch:
+                    task.error = timeout
+            else:
+                try:
+                    self._execute(batch)
+                except Exception as error:
+                    for task in batch:
+                        task.error = error
+            for task in batch:
+                task.done.set()
