@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from capkit.simulation.draws import check_count
@@ -85,3 +86,35 @@ def percentile_interval(
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"the confidence level lies between 0 and 1, such as 0.95; got {level}")
+
+
+def replicate(
+    run: Callable[[np.random.Generator], Sequence[float]],
+    rng: np.random.Generator,
+    replications: int = 10,
+    level: float = 0.95,
+) -> NDArray[np.float64]:
+    """Confidence interval of what a simulation reports, from independent replications.
+
+    Parameters
+    ----------
+    run : callable
+        Simulates once with the generator it is given; returns k figures.
+    rng : numpy.random.Generator
+        Spawns one independent generator a replication.
+    replications : int
+        At least 2.
+    level : float
+        Confidence.
+
+    Returns
+    -------
+    array (k, 3)
+        Mean, low and high of each figure.
+
+    >>> figures = replicate(lambda g: [g.normal(5.0, 1.0)], np.random.default_rng(1))
+    >>> bool(figures[0, 1] < 5.0 < figures[0, 2])
+    True
+    """
+    found = np.array([run(child) for child in rng.spawn(replications)])
+    return np.array([mean_interval(column, replications, level) for column in found.T])
