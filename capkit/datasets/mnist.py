@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capkit.datasets.files import data_dir
-from capkit.datasets.originals import fetch
+from capkit.datasets.originals import fetch, unpacked
 
 Bytes = NDArray[np.uint8]
 Digits = tuple[Bytes, Bytes, Bytes, Bytes]
@@ -81,12 +79,7 @@ def _find(folder: Path, name: str) -> Path | None:
 
 def _read_idx(path: Path) -> Bytes:
     """Unpack one idx file: magic 0, 0, 8 (uint8), number of dimensions; sizes; the bytes."""
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is damaged or cut off ({error}); get it again") from error
+    content = unpacked(path)
     dimensions = 3 if "idx3" in path.name else 1
     magic = bytes((0, 0, 8, dimensions))
     if content[:4] != magic:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,13 +125,27 @@ def fetch(name: str) -> Path:
     original = ORIGINALS[name]
     folder = os.environ.get("CAPKIT_DATA")
     if folder and (path := Path(folder) / original.local).is_file():
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        if hashlib.sha256(content).hexdigest() != original.unpacked_sha256:
+        if hashlib.sha256(unpacked(path)).hexdigest() != original.unpacked_sha256:
             raise ValueError(f"{path} is not the original: its checksum differs; delete it")
         return path
     return _download(name, original)
+
+
+def unpacked(path: Path) -> bytes:
+    """Content of a file, without gzip where it is packed.
+
+    Raises
+    ------
+    ValueError
+        The packed content is damaged or cut off.
+    """
+    content = path.read_bytes()
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged or cut off ({error}); get it again") from error
 
 
 def _download(name: str, original: Original) -> Path:

@@ -71,7 +71,7 @@ def arrival_times(
     if not path.is_file():
         raise ValueError(f"a trace is {', '.join(TRACES)} or a CSV file; there is no file {trace}")
     raw = _read(path, [column])[column]
-    if pd.api.types.is_numeric_dtype(raw):
+    if pd.to_numeric(raw, errors="coerce").notna().mean() >= 0.5:
         times = _numbers(path, raw).to_numpy()
         if times.size and times.max() > LATEST_EPOCH_S:
             raise ValueError(
@@ -79,7 +79,8 @@ def arrival_times(
                 "divide milliseconds by 1,000"
             )
     else:
-        times = _times(path, raw).to_numpy().astype("datetime64[ns]").astype(np.int64) / 1e9
+        clock = _times(path, raw)
+        times = ((clock - clock.min()) / pd.Timedelta(seconds=1)).to_numpy()
     if times.size < 2:
         raise ValueError(f"{path} holds {times.size} request(s); at least 2 are needed")
     return np.sort(times - times.min())
@@ -200,7 +201,7 @@ def load_catalogue(
             "check it before you plan with it",
             stacklevel=2,
         )
-    table["accelerator"] = table["accelerator"].fillna("")
+    table["accelerator"] = table["accelerator"].astype(object).fillna("").astype(str)
     if provider is not None:
         known = sorted(table["provider"].unique())
         if provider not in known:
@@ -229,8 +230,9 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 def _refuse(path: Path, column: str, wrong: pd.Series, raw: pd.Series, rule: str) -> None:
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
+        given = raw.astype(object).iloc[row]
         raise ValueError(
-            f"{path}, row {row + 1} below the header, column {column!r}: {raw.iloc[row]!r}; {rule}"
+            f"{path}, row {row + 1} below the header, column {column!r}: {given!r}; {rule}"
         )
 
 
