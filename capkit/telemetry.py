@@ -158,6 +158,8 @@ class Sampler:
         self._thread.join()
 
     def _cpu_s(self) -> float:
+        if self._process.pid == os.getpid():
+            return time.process_time()
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
@@ -169,6 +171,8 @@ class Sampler:
             while not stopped:
                 stopped = self._stop.wait(self.interval_s)
                 now, cpu_s = time.perf_counter(), self._cpu_s()
+                if stopped and self._rows and now - before_t < self.interval_s / 2:
+                    break
                 self._rows.append(
                     {
                         "t_s": now - self._begin,
@@ -190,8 +194,9 @@ class Sampler:
         -------
         DataFrame
             ``t_s`` since the start; ``cpu_percent`` over the interval that ends there (100 = one core
-            busy; the kernel counts in ticks of 10 ms); ``memory_mib`` resident; and, where NVML reports them, ``gpu_percent`` (share of
-            the time with a kernel running), ``gpu_memory_mib`` and ``gpu_power_w`` of the whole GPU.
+            busy; another process is counted in ticks of 10 ms); ``memory_mib`` resident; and, where
+            NVML reports them, ``gpu_percent`` (share of the time with a kernel running),
+            ``gpu_memory_mib`` and ``gpu_power_w`` of the whole GPU.
         """
         return pd.DataFrame(
             self._rows, columns=None if self._rows else ["t_s", "cpu_percent", "memory_mib"]

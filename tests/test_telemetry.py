@@ -1,0 +1,145 @@
+"""The machine's description and the sampler, with a GPU played by a fake NVML."""
+
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from capkit import telemetry
+
+
+class FakeNVMLError(Exception):
+    pass
+
+
+def fake_nvml(*, gpus=1, power=True, driver=True):
+    """The part of pynvml that is used, for a GPU at 37 % with 2,048 MiB in use and 312.5 W."""
+
+    def init():
+        if not driver:
+            raise FakeNVMLError("Driver Not Loaded")
+
+    def power_mw(handle):
+        if not power:
+            raise FakeNVMLError("Not Supported")
+        return 312_500
+
+    return SimpleNamespace(
+        NVMLError=FakeNVMLError,
+        nvmlInit=init,
+        nvmlDeviceGetCount=lambda: gpus,
+        nvmlDeviceGetHandleByIndex=lambda index: f"handle {index}",
+        nvmlDeviceGetName=lambda handle: "NVIDIA Test GPU",
+        nvmlSystemGetDriverVersion=lambda: "580.1",
+        nvmlDeviceGetUtilizationRates=lambda handle: SimpleNamespace(gpu=37, memory=5),
+        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(used=2048 * 2**20),
+        nvmlDeviceGetPowerUsage=power_mw,
+    )
+
+
+@pytest.fixture
+def nvml(monkeypatch):
+    def install(**behaviour):
+        monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(**behaviour))
+
+    return install
+
+
+@pytest.fixture
+def sleeper():
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def busy(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_machine_has_a_gpu_only_where_nvml_has_one(nvml):
+    nvml()
+    assert telemetry.machine()["gpu"] == "NVIDIA Test GPU (driver 580.1)"
+    nvml(gpus=8)
+    assert telemetry.machine()["gpu"] == "8 x NVIDIA Test GPU (driver 580.1)"
+    nvml(gpus=0)
+    assert telemetry.machine()["gpu"] is None
+    nvml(driver=False)
+    here = telemetry.machine()
+    assert here["gpu"] is None
+    assert here["cores"] >= 1
+    assert here["memory_gib"] > 0
+    assert here["cpu"]
+
+
+def test_gpu_columns_carry_their_units(nvml):
+    nvml()
+    with telemetry.Sampler(interval_s=0.01) as sampler:
+        busy(0.05)
+    frame = sampler.frame()
+    assert (frame["gpu_percent"] == 37).all()
+    assert (frame["gpu_memory_mib"] == 2048).all()
+    assert (frame["gpu_power_w"] == 312.5).all()
+
+
+def test_what_the_gpu_cannot_report_is_no_column(nvml):
+    nvml(power=False)
+    with telemetry.Sampler(interval_s=0.01) as sampler:
+        busy(0.03)
+    assert list(sampler.frame().columns) == [
+        "t_s",
+        "cpu_percent",
+        "memory_mib",
+        "gpu_percent",
+        "gpu_memory_mib",
+    ]
+
+
+def test_cpu_seconds_of_the_samples_are_the_process_s(nvml):
+    nvml(driver=False)
+    before = time.process_time()
+    with telemetry.Sampler(interval_s=0.02) as sampler:
+        busy(0.2)
+    spent = time.process_time() - before
+    frame = sampler.frame()
+    intervals = frame["t_s"].diff().fillna(frame["t_s"].iloc[0])
+    sampled = (intervals * frame["cpu_percent"] / 100).sum()
+    assert sampled == pytest.approx(spent, abs=0.03)
+    assert frame["t_s"].is_monotonic_increasing
+    assert (frame["memory_mib"] > 10).all()
+    assert list(frame.columns) == ["t_s", "cpu_percent", "memory_mib"]
+
+
+def test_its_own_cost_is_reported(nvml):
+    nvml(driver=False)
+    with telemetry.Sampler(interval_s=0.01) as sampler:
+        busy(0.1)
+    assert 0 < sampler.cost_cpu_s < 0.1
+
+
+def test_another_process_is_watched_until_it_ends(sleeper):
+    with telemetry.Sampler(interval_s=0.02, pid=sleeper.pid) as sampler:
+        while len(sampler.frame()) < 3:
+            time.sleep(0.01)
+        sleeper.kill()
+        sleeper.wait()
+        time.sleep(0.05)
+        seen = len(sampler.frame())
+        time.sleep(0.05)
+    assert len(sampler.frame()) == seen
+    assert sampler.frame()["cpu_percent"].between(0, 1000).all()
+
+
+def test_wrong_input_is_refused(sleeper):
+    with pytest.raises(ValueError, match=r"at least 0\.01 s, got 0"):
+        telemetry.Sampler(interval_s=0)
+    with pytest.raises(ValueError, match="at least"):
+        telemetry.Sampler(interval_s=float("nan"))
+    sleeper.kill()
+    sleeper.wait()
+    with pytest.raises(ValueError, match=f"running process, got {sleeper.pid}"):
+        telemetry.Sampler(pid=sleeper.pid)
