@@ -144,6 +144,18 @@ def test_training_learns_and_is_reproducible(tensorflow, digits):
         np.testing.assert_array_equal(first, second)
 
 
+def test_restart_repeats_a_training_bit_for_bit(model, digits):
+    inputs, labels = digits[0][:160], digits[1][:160]
+    runs = []
+    for _ in range(2):
+        training.restart(model, 3)
+        training.train(model, inputs, labels, epochs=2)
+        runs.append(model.get_weights())
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.001)
+    for first, second in zip(*runs, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
 def test_step_by_hand_does_what_fit_does(model, tensorflow, digits):
     inputs, labels = digits[0][:96], digits[1][:96]
     start = model.get_weights()
@@ -172,6 +184,9 @@ def test_exported_model_answers_as_the_model_and_is_the_same_each_time(
     inputs = digits[2][:50]
     answer = signature(image=tensorflow.constant(inputs))["output_0"].numpy()
     np.testing.assert_allclose(answer, model(inputs).numpy(), atol=1e-6)
+    for wrong in (inputs[..., 0], inputs[:, :14]):
+        with pytest.raises(tensorflow.errors.InvalidArgumentError, match="not compatible"):
+            signature(image=tensorflow.constant(wrong))
     size = sum(p.stat().st_size for p in first.rglob("*") if p.is_file())
     assert 4 * 347_146 < size < 1.5e6
     weights = "variables/variables.data-00000-of-00001"

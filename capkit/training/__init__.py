@@ -8,6 +8,7 @@ from capkit.training.model import (
     import_tensorflow,
     predict_float64,
     quiet_stderr,
+    restart,
     to_inputs,
     train,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "import_tensorflow",
     "predict_float64",
     "quiet_stderr",
+    "restart",
     "step_times",
     "to_inputs",
     "train",

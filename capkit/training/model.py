@@ -130,6 +130,25 @@ def build_cnn(*, filters: int = 32, hidden_units: int = 64) -> Any:
     return model
 
 
+def restart(model: Any, seed: int) -> None:
+    """Give a model of `build_cnn` fresh weights and a fresh optimiser; what is compiled stays.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As `build_cnn` returns it without arguments.
+    seed : int
+        The same seed gives the same weights, and the same shuffling by ``fit`` afterwards.
+    """
+    keras = import_keras()
+    keras.utils.set_random_seed(seed)
+    model.set_weights(build_cnn().get_weights())
+    model.optimizer.build(model.trainable_variables)
+    for variable in model.optimizer.variables:
+        if variable is not model.optimizer.learning_rate:
+            variable.assign(np.zeros(variable.shape))
+
+
 def train(
     model: Any,
     inputs: NDArray[np.float32],
@@ -191,9 +210,10 @@ def train(
 def export(model: Any, folder: str | Path, version: int = 1) -> Path:
     """Write the model as a SavedModel that TensorFlow Serving loads: ``folder/version``.
 
-    The signature ``serving_default`` takes ``image`` and answers ``output_0``. Only the weights are
-    stored, once (``model.export`` of Keras 3 stores them twice), and the file with a random
-    identifier is left out: equal weights give equal bytes.
+    The signature ``serving_default`` takes ``image`` and answers ``output_0``; an image of another
+    shape is an error of that call (without the check it can end the whole process). Only the
+    weights are stored, once (``model.export`` of Keras 3 stores them twice), and the file with a
+    random identifier is left out: equal weights give equal bytes.
 
     Parameters
     ----------
@@ -212,11 +232,12 @@ def export(model: Any, folder: str | Path, version: int = 1) -> Path:
     if version < 1:
         raise ValueError(f"version must be a whole number from 1, got {version}")
     tensorflow = import_tensorflow()
-    image = tensorflow.TensorSpec((None, *IMAGE_SHAPE), tensorflow.float32, name="image")
+    image_shape = (None, *IMAGE_SHAPE)
     served = tensorflow.Module()
     served.weights = [variable.value for variable in model.variables]
     served.predict = tensorflow.function(
-        lambda image: model(image, training=False), input_signature=[image]
+        lambda image: model(tensorflow.ensure_shape(image, image_shape), training=False),
+        input_signature=[tensorflow.TensorSpec(image_shape, tensorflow.float32, name="image")],
     )
     target = Path(folder) / str(version)
     with quiet_stderr():
