@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -158,9 +161,11 @@ class LoadTestResult:
             except ValueError:
                 low = high = float("nan")
             row[f"{name}_low_ms"], row[f"{name}_high_ms"] = low, high
-        service = self.service_s[self.ok]
+        service, wait = self.service_s[self.ok], self.wait_s[self.ok]
         row |= {
+            "wait_ms": 1e3 * wait.mean(),
             "service_ms": 1e3 * service.mean(),
+            "overhead_ms": mean - 1e3 * (wait + service).mean(),
             "utilization": float((service / self.batch[self.ok]).sum())
             / (self.duration_s - self.warmup_s),
             "lateness_p99_ms": float(np.quantile(self.lateness_ms, 0.99)),
@@ -169,3 +174,11 @@ class LoadTestResult:
             "valid": self.valid,
         }
         return row
+
+    def service_quantiles(self) -> pd.DataFrame:
+        """Quantiles of the server's own service time: columns ``probability``, ``service_ms``."""
+        import pandas as pd
+
+        probability = np.linspace(0.005, 0.995, 100).round(4)
+        quantiles = np.quantile(self.service_s[self.ok], probability) * 1e3
+        return pd.DataFrame({"probability": probability, "service_ms": quantiles.round(4)})

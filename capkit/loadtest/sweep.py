@@ -71,6 +71,10 @@ def sweep(
             sampler = Sampler(pid=pid)
             with sampler:
                 result = run(target, arrivals, requests, warmup_s=warmup_s, cores=cores)
+            if not result.valid:
+                sampler = Sampler(pid=pid)
+                with sampler:
+                    result = run(target, arrivals, requests, warmup_s=warmup_s, cores=cores)
             row = result.row()
             if pid is not None:
                 samples = sampler.frame()

@@ -95,7 +95,7 @@ def to_proto(values: ArrayLike, *, raw: bool = True) -> Any:
     >>> to_proto(np.float32([1.5, 2.5]), raw=False).float_val
     [1.5, 2.5]
     """
-    array = np.ascontiguousarray(values)
+    array = np.asarray(values)
     if array.dtype not in NUMBERS:
         allowed = ", ".join(str(t) for t in NUMBERS)
         raise ValueError(f"cannot send an array of {array.dtype}: convert it to one of {allowed}")

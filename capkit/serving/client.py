@@ -33,14 +33,14 @@ class Client:
         size = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self.channel = grpc.insecure_channel(target, options=size)
         self.prediction = api.prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
-        self._models = api.model_service_pb2_grpc.ModelServiceStub(self.channel)
+        self.models = api.model_service_pb2_grpc.ModelServiceStub(self.channel)
 
     def state(self, *, timeout_s: float = 5.0) -> str:
         """State of the model's latest version; ``UNAVAILABLE`` if no server answers."""
         request = api.get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self.model_name
         try:
-            answer = self._models.GetModelStatus(request, timeout=timeout_s)
+            answer = self.models.GetModelStatus(request, timeout=timeout_s)
         except grpc.RpcError as error:
             code: str = error.code().name
             return code

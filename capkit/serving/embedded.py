@@ -6,13 +6,14 @@ import gc
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -153,13 +154,20 @@ def run(
     max_threads: int,
     cores: list[int] | None,
     stop_on_eof: bool,
-) -> int:
+) -> NoReturn:
     """Serve until SIGTERM or SIGINT; requests in flight are finished.
 
     The first line on standard output is a JSON object with the ports, written once the model
     answers. With ``stop_on_eof`` the server also stops when its standard input ends, which is how it
     learns that the process that started it is gone.
+
+    Raises
+    ------
+    OSError
+        A port is taken.
     """
+    for port in (grpc_port, rest_port):
+        socket.create_server((host, port)).close()
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -181,7 +189,8 @@ def run(
     front.server.stop(GRACE_S).wait()
     rest.stop(GRACE_S)
     core.stop()
-    return 0
+    sys.stdout.flush()
+    os._exit(0)  # TensorFlow takes a second to tear down what ends with the process anyway
 
 
 def _set_at_eof(stop: Event) -> None:

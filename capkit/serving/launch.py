@@ -376,9 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
             from capkit.serving.embedded import run
 
             latest_version(given.model_dir)
-            return run(
-                given.model_dir, name, host=given.host, stop_on_eof=given.stop_on_eof, **common
-            )
+            run(given.model_dir, name, host=given.host, stop_on_eof=given.stop_on_eof, **common)
         if given.host != "127.0.0.1":
             parser.error("--host is for the embedded back end only")
         stop = Event()

@@ -115,7 +115,9 @@ def select_outputs(signature: Signature, wanted: Iterable[str]) -> tuple[str, ..
     for alias in wanted:
         if alias not in signature.outputs:
             raise ServingError(
-                "INVALID_ARGUMENT", f"output tensor alias not found in signature: {alias}"
+                "INVALID_ARGUMENT",
+                f"output tensor alias not found in signature: {alias} "
+                f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}.",
             )
         if alias in chosen:
             raise ServingError("INVALID_ARGUMENT", f"duplicate output tensor alias: {alias}")
@@ -140,8 +142,8 @@ def read_inputs(signature: Signature, protos: Mapping[str, Any]) -> Arrays:
             raise ServingError(
                 "INVALID_ARGUMENT",
                 f"Signature input alias: {alias}(feed name: {info.name}) not found in request "
-                "and no default value provided. Inputs expected to be in the set "
-                f"{{{','.join(sorted(wanted))}}}.",
+                "and no default value provided. Inputs expected to be in the request "
+                f"{{{','.join(sorted(protos))}}}, or default input alias set: ",
             )
         try:
             arrays[alias] = api.from_proto(protos[alias])

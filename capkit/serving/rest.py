@@ -229,7 +229,7 @@ class RestServer(ThreadingHTTPServer):
         self.core = core
         self._busy = 0
         self._idle = Condition()
-        self._thread = Thread(target=self.serve_forever, daemon=True)
+        self._thread = Thread(target=self.serve_forever, args=(0.05,), daemon=True)
 
     @contextmanager
     def in_flight(self) -> Iterator[None]:

@@ -1,0 +1,254 @@
+"""The load generator keeps its schedule, counts from the intended time and keeps errors apart."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pandas as pd
+import pytest
+
+from capkit import loadtest
+from capkit.loadtest import LoadTestResult
+from capkit.loadtest.generator import METHOD
+from capkit.simulation import poisson_arrivals, simulate_fcfs
+
+SERVICE_S = 0.01
+
+
+class SleepingServer:
+    """One slot that sleeps for `SERVICE_S` a request; refuses requests that say so."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.received = []
+        self.server = grpc.server(ThreadPoolExecutor(200))
+        service, _, method = METHOD[1:].partition("/")
+        handlers = {method: grpc.unary_unary_rpc_method_handler(self.answer)}
+        self.server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, handlers),)
+        )
+        self.target = f"127.0.0.1:{self.server.add_insecure_port('127.0.0.1:0')}"
+        self.server.start()
+
+    def answer(self, data, context):
+        self.received.append(data)
+        if data == b"refuse":
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no")
+        if data == b"for ever":
+            time.sleep(0.5)
+        arrived = time.perf_counter()
+        with self.lock:
+            started = time.perf_counter()
+            time.sleep(SERVICE_S)
+            ended = time.perf_counter()
+        timing = f"{(started - arrived) * 1e6:.0f},{(ended - started) * 1e6:.0f},1"
+        context.set_trailing_metadata((("capkit-timing", timing),))
+        return b"answer"
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = SleepingServer()
+    yield running
+    running.server.stop(0)
+
+
+def make_result(latency_ms, *, lateness_ms=0.0, codes=None, warmup_s=0.0, complete=True):
+    """A result with one request every 10 ms."""
+    latency_s = np.asarray(latency_ms, dtype=float) / 1e3
+    intended_s = np.arange(latency_s.size) * 0.01
+    return LoadTestResult(
+        intended_s=intended_s,
+        sent_s=intended_s + lateness_ms / 1e3,
+        done_s=intended_s + latency_s,
+        code=np.zeros(latency_s.size, dtype=int) if codes is None else np.asarray(codes),
+        wait_s=np.zeros_like(latency_s),
+        service_s=latency_s,
+        batch=np.ones_like(latency_s),
+        warmup_s=warmup_s,
+        duration_s=latency_s.size * 0.01,
+        max_lateness_share=0.5,
+        generator_cpu_s=0.0,
+        complete=complete,
+    )
+
+
+# --- the result --------------------------------------------------------------------------------
+
+
+def test_latency_counts_from_the_intended_time():
+    result = make_result([5.0] * 100, lateness_ms=1.0)
+    assert result.percentile(0.5) == pytest.approx(5.0)
+    np.testing.assert_allclose(result.send_latency_ms, 4.0)
+    np.testing.assert_allclose(result.lateness_ms, 1.0)
+    assert result.throughput == pytest.approx(100.0)
+
+
+def test_errors_are_counted_by_code_and_are_no_latency():
+    codes = [0] * 80 + [8] * 15 + [14] * 5
+    result = make_result([5.0] * 80 + [0.1] * 20, codes=codes)
+    assert result.errors == {"RESOURCE_EXHAUSTED": 15, "UNAVAILABLE": 5}
+    assert result.latency_ms.size == 80
+    assert result.percentile(0.01) == pytest.approx(5.0)
+    assert result.throughput == pytest.approx(80.0)
+
+
+def test_warmup_is_left_out_of_every_figure():
+    result = make_result([500.0] * 20 + [5.0] * 80, warmup_s=0.2)
+    assert result.latency_ms.max() == pytest.approx(5.0)
+    assert result.row()["requests"] == 80
+    assert result.row()["offered_rps"] == pytest.approx(100.0)
+
+
+def test_percentile_lies_in_its_interval_and_a_short_test_has_none():
+    latency = np.random.default_rng(1).exponential(5.0, 2000)
+    result = make_result(latency)
+    for share in (0.5, 0.95, 0.99):
+        low, high = result.interval(share)
+        assert low <= result.percentile(share) <= high
+    row = make_result(latency[:100]).row()
+    assert np.isfinite(row["p50_low_ms"]) and np.isnan(row["p99_low_ms"])
+
+
+@pytest.mark.parametrize(
+    "options, doubt",
+    [
+        ({"lateness_ms": 3.0}, "the generator was late: p99 3.00 ms, more than 50%"),
+        ({"complete": False}, "interrupted"),
+        ({"codes": [14] * 50}, "no good answer"),
+    ],
+)
+def test_gate_says_why_a_test_is_not_valid(options, doubt):
+    result = make_result([5.0] * 50, **options)
+    assert not result.valid
+    assert doubt in result.doubt
+
+
+def test_no_answer_is_no_latency():
+    with pytest.raises(ValueError, match=r"no latency.*UNAVAILABLE"):
+        make_result([5.0] * 50, codes=[14] * 50).percentile(0.5)
+
+
+# --- against a server --------------------------------------------------------------------------
+
+
+def test_open_loop_measures_what_the_same_queue_does_in_simulation(server):
+    arrivals = poisson_arrivals(70.0, 2.5, np.random.default_rng(1))
+    result = loadtest.run(server.target, arrivals, [b"a", b"b"])
+    assert result.complete and not result.errors
+    np.testing.assert_allclose(result.intended_s, arrivals, atol=1e-6)
+    waits = simulate_fcfs(arrivals, result.service_s, 1)
+    predicted_ms = 1e3 * (waits + result.service_s).mean()
+    assert predicted_ms < result.latency_ms.mean() < 2 * predicted_ms + 20
+
+
+def test_requests_are_taken_in_turn(server):
+    server.received.clear()
+    loadtest.run(server.target, np.arange(4) * 0.02, [b"a", b"b"])
+    assert server.received == [b"a", b"b", b"a", b"b"]
+
+
+def test_overload_grows_without_bound_in_the_open_loop_and_hides_in_the_closed(server):
+    rate = 2 / SERVICE_S
+    opened = loadtest.run(server.target, np.arange(1, rate) / rate, [b"a"])
+    closed = loadtest.run_closed(server.target, 4, 1.0, [b"a"])
+    first, last = np.array_split(opened.latency_ms, 10)[0], opened.latency_ms[-10:]
+    assert last.mean() > 5 * first.mean()
+    assert closed.percentile(0.99) < last.mean() / 2
+    assert closed.throughput == pytest.approx(4 / closed.send_latency_ms.mean() * 1e3, rel=0.2)
+
+
+def test_refusals_and_deadlines_are_told_apart(server):
+    arrivals = np.arange(9) * 0.02
+    result = loadtest.run(server.target, arrivals, [b"a", b"refuse", b"for ever"], timeout_s=0.3)
+    assert result.errors == {"DEADLINE_EXCEEDED": 3, "RESOURCE_EXHAUSTED": 3}
+    assert result.latency_ms.size == 3
+
+
+def test_sweep_is_one_row_a_level_saved_as_it_goes(server, tmp_path):
+    rng = np.random.default_rng(1)
+    path = tmp_path / "sweep.csv"
+    table = loadtest.sweep(
+        server.target, [20.0, 60.0], [b"a"], rng, duration_s=1.0, warmup_s=0.2, path=path
+    )
+    assert len(table) == 2
+    assert table["utilization"].is_monotonic_increasing
+    pd.testing.assert_frame_equal(pd.read_csv(path), table, check_dtype=False)
+
+
+def test_interrupted_sweep_keeps_what_was_measured(server, monkeypatch):
+    module = sys.modules["capkit.loadtest.sweep"]
+    run, calls = module.run, []
+
+    def interrupted(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return run(*arguments, **options)
+
+    monkeypatch.setattr(module, "run", interrupted)
+    rng = np.random.default_rng(1)
+    table = loadtest.sweep(server.target, [50.0, 50.0], [b"a"], rng, duration_s=0.5, warmup_s=0.0)
+    assert len(table) == 1
+
+
+def test_stopped_generator_writes_what_it_has(server, tmp_path):
+    plan = {"target": server.target, "clients": 0, "timeout_s": 5.0, "cores": []}
+    (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    np.savez(tmp_path / "requests.npz", lengths=[1], joined=np.frombuffer(b"a", np.uint8))
+    np.save(tmp_path / "arrivals.npy", np.arange(6000) * 0.01)
+    command = [sys.executable, "-m", "capkit.loadtest.generator", str(tmp_path)]
+    server.received.clear()
+    with subprocess.Popen(command) as process:
+        while not server.received:
+            time.sleep(0.01)
+        process.terminate()
+    with np.load(tmp_path / "result.npz") as file:
+        assert 1 <= len(file["rows"]) < 6000
+        assert not file["complete"]
+
+
+def test_server_that_is_not_there_is_told(server):
+    with pytest.raises(RuntimeError, match="no server answers at 127"):
+        loadtest.run("127.0.0.1:9", [0.0], [b"a"], timeout_s=0.3)
+
+
+@pytest.mark.parametrize(
+    "arrivals, requests, options, message",
+    [
+        ([], [b"a"], {}, "one or more times"),
+        ([1.0, 0.5], [b"a"], {}, "sorted"),
+        ([-1.0, 0.5], [b"a"], {}, "from 0"),
+        ([0.5], [b"a"], {"warmup_s": 1.0}, "fall into the warm-up"),
+        ([0.5], [], {}, "serialised requests"),
+    ],
+)
+def test_impossible_tests_are_refused(arrivals, requests, options, message):
+    with pytest.raises(ValueError, match=message):
+        loadtest.run("127.0.0.1:9", arrivals, requests, **options)
+
+
+def test_generator_imports_neither_tensorflow_nor_pandas():
+    code = (
+        "import sys, capkit.loadtest.generator; "
+        "assert not {'tensorflow', 'pandas', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_command_line_needs_one_kind_of_load(capsys):
+    with pytest.raises(SystemExit):
+        loadtest.main(["--rate", "5", "--clients", "2"])
+    assert "--rate (open loop) or --clients (closed loop)" in capsys.readouterr().err
+
+
+def test_split_cores_keeps_server_and_generator_apart():
+    server_cores, generator_cores = loadtest.split_cores()
+    if server_cores is not None:
+        assert len(server_cores) == 1
+        assert not set(server_cores) & set(generator_cores)
