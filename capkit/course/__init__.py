@@ -1,6 +1,7 @@
 """The course itself: products, parameters, the environment check, the notebooks and the command line."""
 
 from capkit.course.display import answer
+from capkit.course.outline import outline
 from capkit.course.parameters import REGISTRY, Parameter, used_parameters
 from capkit.course.products import (
     CHAPTERS,
@@ -20,6 +21,7 @@ __all__ = [
     "StaleProductError",
     "answer",
     "load",
+    "outline",
     "reference",
     "resolve_run_dir",
     "save",

@@ -1,0 +1,69 @@
+"""The chapters run by papermill as a chain, with another company's scenario: the plan must follow."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from capkit import course, datasets
+from capkit.course.run import run_chapters
+
+CHAIN = [c for c in course.CHAPTERS if "03" <= c[:2] <= "10"]
+DEARER = 1.5
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory):
+    """Bursty trace, 1.5 times the load, half the latency target, dearer prices; no fresh measurement."""
+    folder = tmp_path_factory.mktemp("scenario")
+    prices = datasets.load_catalogue()
+    usd = [c for c in prices if c.endswith("usd_h")]
+    prices[usd] *= DEARER
+    prices.to_csv(folder / "prices.csv", index=False)
+    parameters = {
+        "trace": "code",
+        "load_scale": 300.0,
+        "slo_latency_ms": 25.0,
+        "prices": str(folder / "prices.csv"),
+        "measure": False,
+    }
+    seconds = run_chapters(CHAIN, parameters, folder / "run", progress=False)
+    return folder / "run", parameters, seconds
+
+
+def test_every_chapter_left_its_product_and_its_page(scenario):
+    folder, parameters, seconds = scenario
+    assert list(seconds) == CHAIN
+    for chapter in CHAIN:
+        product = course.load(folder, chapter)
+        assert product.folder.parent == folder
+        known = product.parameters
+        assert {k: v for k, v in parameters.items() if k in known}.items() <= known.items()
+        assert "<html" in (folder / f"{chapter}.html").read_text(encoding="utf-8")
+
+
+def test_measurements_are_the_reference_s(scenario):
+    folder, _, _ = scenario
+    for chapter in ("04_training_benchmark", "05_serving_benchmark"):
+        assert course.load(folder, chapter).data == course.reference(chapter).data
+
+
+def test_the_plan_changes_the_way_it_must(scenario):
+    folder, _, _ = scenario
+    plan, usual = (
+        json.loads((root / "09_capacity_plan" / "product.json").read_text())["data"]
+        for root in (folder, datasets.data_dir() / "reference")
+    )
+    # more load at a tighter target needs more servers, and each of them costs 1.5 times as much
+    assert plan["servers_max"] > usual["servers_max"]
+    assert plan["cost_usd_week"] > DEARER * usual["cost_usd_week"]
+    for tried in (plan, usual):
+        assert tried["late_percent"] <= 100 * (1 - tried["slo_percentile"])
+        assert tried["zone_lost_percentile_ms"] <= tried["slo_latency_ms"]
+
+
+def test_the_forecast_scales_with_the_load(scenario):
+    folder, _, _ = scenario
+    scaled = course.load(folder, "07_forecasting").table("forecast")
+    usual = course.reference("07_forecasting").table("forecast")
+    pd.testing.assert_series_equal(scaled["mean_rps"], 1.5 * usual["mean_rps"], rtol=1e-6)
