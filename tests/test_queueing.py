@@ -25,12 +25,16 @@ from capkit.queueing import (
     erlang_c,
     erlang_c_load,
     erlang_c_servers,
+    error_table,
     fit_usl,
     halfin_whitt,
+    ledger_entries,
     max_rate,
     mdc_mean_wait,
     min_servers,
     mva,
+    predicted_figures,
+    sampling_interval,
     square_root_servers,
 )
 
@@ -462,3 +466,40 @@ def test_arrays_broadcast():
 def test_bad_input_says_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# The ledger --------------------------------------------------------------------------------------
+
+
+def test_ledger_of_a_perfect_model():
+    rng, queue = np.random.default_rng(11), MMc(150.0, 50.0, 4)
+    law = -np.log1p(-(np.arange(4000) + 0.5) / 4000) / 50.0
+    spread = sampling_interval(150.0, 20_000, law, 4, rng, overhead_s=0.002)
+    assert spread.shape == (3, 4)
+    exact = predicted_figures(queue, overhead_s=0.002)
+    assert np.all((spread[1] < exact) & (exact < spread[2]))
+    entries = ledger_entries(
+        "device",
+        0.75,
+        exact,
+        np.full((4, 2), np.nan),
+        {"M/M/c": exact, "slow": 1.1 * exact},
+        spread,
+    )
+    assert entries["inside"].all()
+    errors = entries.groupby("model")["error_percent"].mean()
+    assert errors.to_dict() == pytest.approx({"M/M/c": 0.0, "slow": 10.0})
+    table = error_table(entries)
+    assert table["quantity"].tolist() == ["mean", "p50", "p95", "p99"]
+    assert table["slow"].tolist() == [10.0] * 4
+
+
+def test_ledger_of_a_wrong_model():
+    rng, law = np.random.default_rng(12), np.array([0.02])
+    spread = sampling_interval(150.0, 5000, law, 4, rng)
+    measured = predicted_figures(MMc(150.0, 50.0, 4))
+    entries = ledger_entries(
+        "device", 0.75, measured, np.full((4, 2), np.nan), {"M/D/c": spread[0]}, spread
+    )
+    assert not entries["inside"].any()
+    assert (entries["error_percent"][[0, 2, 3]] < -10).all()

@@ -10,6 +10,13 @@ from capkit.queueing.erlang import (
     servers_for_stability,
 )
 from capkit.queueing.finite import MMcK, mdc_mean_wait
+from capkit.queueing.ledger import (
+    error_table,
+    latency_figures,
+    ledger_entries,
+    predicted_figures,
+    sampling_interval,
+)
 from capkit.queueing.models import GGc, MGc, MMc
 from capkit.queueing.networks import USL, ClosedNetwork, fit_usl, mva
 from capkit.queueing.sizing import halfin_whitt, max_rate, min_servers, square_root_servers
@@ -27,12 +34,17 @@ __all__ = [
     "erlang_c",
     "erlang_c_load",
     "erlang_c_servers",
+    "error_table",
     "fit_usl",
     "halfin_whitt",
+    "latency_figures",
+    "ledger_entries",
     "max_rate",
     "mdc_mean_wait",
     "min_servers",
     "mva",
+    "predicted_figures",
+    "sampling_interval",
     "servers_for_stability",
     "square_root_servers",
 ]
