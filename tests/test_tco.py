@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from capkit.datasets import load_catalogue
 from capkit.tco import (
     InfeasibleError,
     SolverLimitError,
@@ -302,6 +303,16 @@ def test_time_limit_returns_the_best_found_with_its_gap():
     assert not fleet.proven and 0.0 < fleet.gap < 0.5
     assert "time limit reached" in repr(fleet)
     assert (fleet.periods["memory_gib_after_loss"] >= demand["memory_gib"]).all()
+
+
+def test_shipped_catalogue_is_dated_and_buys_a_fleet():
+    catalogue = load_catalogue()
+    assert pd.to_datetime(catalogue["as_of"]).notna().all()
+    for _, rows in catalogue.groupby("provider"):
+        options = rows.rename(columns={"on_demand_usd_h": "cost_usd_h", "vcpus": "capacity"})
+        fleet = optimize(options, 100, gap=0.0)
+        assert fleet.periods["capacity"].item() >= 100
+        assert fleet.cost_usd_h >= 100 * (options["cost_usd_h"] / options["capacity"]).min() - 1e-9
 
 
 def test_net_present_cost_of_an_annuity():

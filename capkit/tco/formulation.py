@@ -167,24 +167,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Formulation:
-    """The program and what its variables mean.
-
-    Attributes
-    ----------
-    options, demand : DataFrame
-        As read by `read_options` and `read_demand`.
-    group : ndarray of shape (periods,)
-        Periods with the same group need the same machines.
-    zone_copies : int
-        How many zones each zone of the program stands for.
-    columns, program
-        The variables and the program.
-    """
+    """The program and what its variables mean."""
 
     options: pd.DataFrame
     demand: pd.DataFrame
-    group: Integers
-    zone_copies: int
+    group: Integers  # of each period; periods of one group need the same machines
+    zone_copies: int  # how many zones each zone of the program stands for
     columns: tuple[Column, ...]
     program: Program
 

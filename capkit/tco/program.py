@@ -14,25 +14,13 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Row:
-    """One constraint, ``sum(coefficients * x[columns]) >= lower``.
+    """One constraint: ``sum(coefficients * x[columns]) >= lower``."""
 
-    Attributes
-    ----------
-    family : str
-        What it is in the user's words; the rows of all periods and zones share it.
-    columns, coefficients : ndarray of shape (k,)
-        The variables it holds, and their coefficients.
-    lower : float
-        Right-hand side.
-    group : int
-        The periods it stands for (`Formulation.group`).
-    """
-
-    family: str
-    columns: Integers
+    family: str  # what it is in the user's words, the same in all periods and zones
+    columns: Integers  # the variables it holds
     coefficients: Floats
     lower: float
-    group: int
+    group: int  # the periods it stands for
 
     def slack(self, values: Floats) -> float:
         """How far above its right-hand side a solution lies."""
@@ -46,19 +34,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Program:
-    """Minimise ``costs @ x`` over whole numbers x >= 0 that satisfy every row.
+    """Minimise ``costs @ x`` over whole numbers x >= 0 (or fractions, if relaxed) that satisfy every row."""
 
-    Attributes
-    ----------
-    costs : ndarray of shape (n,)
-        USD per unit of each variable, over all periods.
-    rows : tuple of Row
-        The constraints.
-    relaxed : bool
-        Fractions of machines are allowed (the linear relaxation).
-    """
-
-    costs: Floats
+    costs: Floats  # USD a unit of each variable, over all periods
     rows: tuple[Row, ...]
     relaxed: bool = False
 

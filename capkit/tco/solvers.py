@@ -37,25 +37,15 @@ class SolverLimitError(RuntimeError):
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver found.
+    """What a solver found."""
 
-    Attributes
-    ----------
-    values : ndarray of shape (n,) or None
-        The best solution; None if there is none.
-    proven : bool
-        The gap asked for was reached; otherwise the time limit was.
-    gap : float
-        Relative distance from the cost to the best bound that was proven.
-    """
-
-    values: Floats | None
-    proven: bool
-    gap: float
+    values: Floats | None  # the best solution, if there is one
+    proven: bool  # the gap asked for was reached; otherwise the time limit was
+    gap: float  # relative distance from the cost to the best bound that was proven
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Send standard output to nowhere: HiGHS (below Python) and Gurobi greet whatever ``msg`` says."""
     sys.stdout.flush()
     saved = os.dup(1)
@@ -87,25 +77,14 @@ def installed_solvers() -> list[str]:
     >>> "highs" in installed_solvers()
     True
     """
-    with _quiet():
+    with quiet():
         return [solver for solver in SOLVERS if _backend(solver) is not None]
 
 
 def solve(
     program: Program, solver: str, *, gap: float = 0.0, time_limit_s: float = 60.0
 ) -> Solution:
-    """Solve a program.
-
-    Parameters
-    ----------
-    program : Program
-        What to solve.
-    solver : str
-        ``highs``, ``cbc``, ``cplex``, ``gurobi`` or ``scip``.
-    gap : float
-        Relative gap at which the solver may stop.
-    time_limit_s : float
-        Seconds after which it must stop.
+    """Solve a program by one of `SOLVERS`, down to a relative gap or until the time is over.
 
     Raises
     ------
@@ -113,14 +92,16 @@ def solve(
         The solver is unknown or not installed; the message lists those that are.
     SolverLimitError
         The model is too large for the solver's licence.
+    RuntimeError
+        No solution in the time given.
     """
-    with _quiet():
+    with quiet():
         backend = _backend(solver, gapRel=gap, timeLimit=time_limit_s)
     if backend is None:
         raise ValueError(f"no solver {solver!r} here; installed: {', '.join(installed_solvers())}")
     if any(row.lower > 0.0 and not row.columns.size for row in program.rows):
         return Solution(None, proven=True, gap=0.0)  # a demand that nothing on sale serves
-    with _quiet():
+    with quiet():
         problem, variables = _to_pulp(program)
         try:
             outcome = problem.solve(backend)
