@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
+import PIL.Image
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -107,6 +108,8 @@ def ecdf(ax: Axes, values: ArrayLike, *, label: str) -> Axes:
 def show(panel: Axes | Sequence[Axes], alt: str) -> None:
     """Display the figure that ``panel`` belongs to, as PNG with its alternative text.
 
+    The PNG has a palette of 128 colours: a third of the size, no difference to the eye.
+
     Raises
     ------
     ValueError
@@ -121,6 +124,8 @@ def show(panel: Axes | Sequence[Axes], alt: str) -> None:
     for ax in figure.axes:
         if ax.get_legend_handles_labels()[1] and ax.get_legend() is None:
             ax.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=STYLE["figure.dpi"], metadata={"Software": None})
+    drawn, buffer = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=STYLE["figure.dpi"])
+    few_colours = PIL.Image.open(drawn).convert("RGB").quantize(128, dither=PIL.Image.Dither.NONE)
+    few_colours.save(buffer, format="png", optimize=True)
     display(Image(buffer.getvalue(), format="png", alt=alt), metadata={"image/png": {"alt": alt}})
