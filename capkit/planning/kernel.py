@@ -1,0 +1,133 @@
+"""The compiled core of a replay: one queue, several servers, rates that hold for a period."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from capkit.simulation.queues import _sink
+
+BIN_WIDTH = 0.01  # of the natural logarithm of the latency: percentiles are good to 1 %
+LOWEST_S = 1e-5
+BINS = 2300  # up to 1e-5 s * exp(23) = 27 hours
+NOISES = 5.0  # a backlog grows like a fluid once its drift is this many times its noise
+RELAXATIONS = 10.0  # relaxation times of the queue after which its beginning is forgotten
+
+
+@njit(cache=True)
+def _add(histogram: Any, latency_s: float, weight: float) -> None:
+    position = int(math.log(latency_s / LOWEST_S) / BIN_WIDTH)
+    histogram[min(max(position, 0), BINS - 1)] += weight
+
+
+@njit(cache=True)
+def _queue(
+    rate: float,
+    free: Any,
+    table: Any,
+    seconds: float,
+    weight: float,
+    overhead_s: float,
+    limit_s: float,
+    histogram: Any,
+    rng: Any,
+) -> float:
+    """First-come-first-served requests for ``seconds``; ``free``, a heap of the times at which the
+    servers fall idle, is changed in place. Returns the weight of the late ones."""
+    top = table.size - 1
+    late = 0.0
+    now = rng.standard_exponential() / rate
+    while now < seconds:
+        place = rng.random() * top
+        low = int(place)
+        service_s = table[low] + (place - low) * (table[low + 1] - table[low])
+        end = max(now, free[0]) + service_s
+        latency_s = end - now + overhead_s
+        _add(histogram, latency_s, weight)
+        if latency_s > limit_s:
+            late += weight
+        _sink(free, free.size, end)
+        now += rng.standard_exponential() / rate
+    return late
+
+
+@njit(cache=True)
+def _fluid(
+    weight: float, first_s: float, last_s: float, base_s: float, limit_s: float, histogram: Any
+) -> float:
+    """Requests whose wait runs evenly from ``first_s`` to ``last_s``. Returns the weight of the late ones."""
+    slices = 200
+    late = 0.0
+    for i in range(slices):
+        latency_s = base_s + first_s + (last_s - first_s) * (i + 0.5) / slices
+        _add(histogram, latency_s, weight / slices)
+        if latency_s > limit_s:
+            late += weight / slices
+    return late
+
+
+@njit(cache=True)
+def replay_periods(
+    rates: Any,
+    servers: Any,
+    groups: Any,
+    period_s: float,
+    sample_requests: float,
+    table: Any,
+    overhead_s: float,
+    limit_s: float,
+    late: Any,
+    histograms: Any,
+    rng: Any,
+) -> None:
+    """Replay every period; add the late requests and the latencies to the group (hour) of the period."""
+    mean_s = 0.5 * (table[1:] + table[:-1]).mean()
+    wait_s = 0.0  # of a request that arrives now
+    for i in range(rates.size):
+        rate = rates[i]
+        if i > 0:  # the same work, spread over another number of servers
+            wait_s *= servers[i - 1] / servers[i]
+        if rate <= 0.0:
+            wait_s = max(0.0, wait_s - period_s)
+            continue
+        utilization = rate * mean_s / servers[i]
+        histogram = histograms[groups[i]]
+        left_s = period_s
+        drift = utilization - 1.0
+        noise_s = mean_s * math.sqrt(rate * period_s) / servers[i]
+        if drift * period_s > NOISES * noise_s or wait_s > limit_s:
+            fluid_s = left_s
+            if drift < 0.0:
+                fluid_s = min(left_s, (wait_s - limit_s) / -drift)
+            last_s = wait_s + drift * fluid_s
+            late[groups[i]] += _fluid(
+                rate * fluid_s, wait_s, last_s, overhead_s + mean_s, limit_s, histogram
+            )
+            wait_s = last_s
+            left_s -= fluid_s
+        if left_s <= 0.0:
+            continue
+        head_s = left_s  # replayed as it is, with what the last period left behind
+        sampled_s = 0.0  # stands for the rest of the period
+        if utilization < 1.0:
+            relaxation_s = mean_s / (servers[i] * (1.0 - math.sqrt(utilization)) ** 2)
+            head_s = wait_s + RELAXATIONS * relaxation_s
+            sampled_s = max(sample_requests / rate, 2.0 * RELAXATIONS * relaxation_s)
+            if head_s + sampled_s > left_s:
+                head_s = left_s
+                sampled_s = 0.0
+        free = np.full(servers[i], wait_s)
+        late[groups[i]] += _queue(
+            rate, free, table, head_s, 1.0, overhead_s, limit_s, histogram, rng
+        )
+        free -= head_s
+        wait_s = max(0.0, free[0])
+        if sampled_s > 0.0:
+            weight = (left_s - head_s) / sampled_s
+            late[groups[i]] += _queue(
+                rate, free, table, sampled_s, weight, overhead_s, limit_s, histogram, rng
+            )
+            wait_s = max(0.0, free[0] - sampled_s)
