@@ -67,14 +67,14 @@ def test_false_alarms_are_about_as_rare_as_stated(rate: float, window_s: float) 
     pvalues = np.array(
         [
             workload.characterize(poisson_log(rate, 600.0, seed)).poisson_pvalue(window_s)
-            for seed in range(400)
+            for seed in range(250)
         ]
     )
     for level in (0.01, 0.05):
         refused = int((pvalues < level).sum())
         # Bonferroni may refuse less often than stated, never more
-        assert stats.binom.sf(refused - 1, 400, level) > 0.001
-        assert refused >= stats.binom.ppf(0.001, 400, level / 3)
+        assert stats.binom.sf(refused - 1, 250, level) > 0.001
+        assert refused >= stats.binom.ppf(0.001, 250, level / 3)
 
 
 def test_counts_alone_keep_the_false_alarm_rate() -> None:

@@ -22,8 +22,6 @@ def cycle_strength(series: ArrayLike, period: int) -> float:
     period : int
         Steps in a cycle: 24 or 168 for hourly data.
 
-    Examples
-    --------
     >>> round(cycle_strength(np.tile([1.0, 2.0, 4.0, 3.0], 10), 4), 6)
     1.0
     """

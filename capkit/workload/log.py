@@ -60,14 +60,11 @@ class Workload:
     def counts(self, window_s: float) -> Counts:
         """Requests in each complete window of ``window_s`` seconds, from the start of the log.
 
+        ValueError if the window is not positive, longer than the log or no multiple of the step of the
+        counts, or if only the summary of the log is there.
+
         >>> characterize([0.0, 0.5, 1.2, 3.0]).counts(1.0)
         array([2, 1, 0])
-
-        Raises
-        ------
-        ValueError
-            The window is not positive, longer than the log, or no multiple of the step of the counts; or
-            only the summary of the log is there.
         """
         if not window_s > 0:
             raise ValueError(f"window_s must be positive seconds, got {window_s}")
@@ -97,26 +94,20 @@ class Workload:
         """Index of dispersion for counts (IDC): variance over mean of the counts in windows.
 
         1 for Poisson at every window; a drifting or bursty rate makes it grow with the window. Cox and
-        Lewis, The Statistical Analysis of Series of Events (1966), ch. 4.
+        Lewis, The Statistical Analysis of Series of Events (1966), ch. 4. ValueError if the log holds
+        fewer than two complete windows, and as in `counts`.
 
-        >>> round(from_counts([2, 0, 2, 0, 2, 0], 1.0).dispersion(1.0), 3)
-        1.2
-        >>> from_counts([2, 0, 2, 0, 2, 0], 1.0).dispersion(2.0)
-        0.0
-
-        Raises
-        ------
-        ValueError
-            The log holds fewer than two complete windows, or see `counts`.
+        >>> load = from_counts([2, 0, 2, 0, 2, 0], 1.0)
+        >>> round(load.dispersion(1.0), 3), load.dispersion(2.0)
+        (1.2, 0.0)
         """
-        known = self._known("dispersion", window_s)
-        if known is not None:
+        if (known := self._known("dispersion", window_s)) is not None:
             return known
         counts = self.counts(window_s)
         if counts.size < 2 or not counts.any():
             raise ValueError(
-                f"a variance needs two windows and a request in them; the log of {self.duration_s:.6g} s "
-                f"holds {counts.size} windows of {window_s} s with {counts.sum()} requests"
+                f"a variance needs two windows and a request in them; the log holds {counts.size} "
+                f"windows of {window_s} s with {counts.sum()} requests"
             )
         return float(counts.var(ddof=1) / counts.mean())
 
@@ -126,8 +117,7 @@ class Workload:
         >>> from_counts([1, 1, 4, 2], 1.0).peak_to_mean(1.0)
         2.0
         """
-        known = self._known("peak_to_mean", window_s)
-        if known is not None:
+        if (known := self._known("peak_to_mean", window_s)) is not None:
             return known
         counts = self.counts(window_s)
         if not counts.any():
@@ -149,20 +139,13 @@ class Workload:
 
         >>> round(from_counts([3, 3, 3, 0, 0, 0], 1.0).autocorrelation(1.0), 3)
         0.5
-
-        Raises
-        ------
-        ValueError
-            The lag leaves no pair of windows, or all counts are equal.
         """
         counts = self.counts(window_s)
         deviation = counts - counts.mean()
         if not 1 <= lag < counts.size:
             raise ValueError(f"lag must lie between 1 and {counts.size - 1} windows, got {lag}")
         if not deviation.any():
-            raise ValueError(
-                f"all windows of {window_s} s hold the same count: no correlation exists"
-            )
+            raise ValueError(f"all windows of {window_s} s hold one count: no correlation exists")
         return float(deviation[:-lag] @ deviation[lag:] / (deviation @ deviation))
 
     def poisson_pvalue(self, window_s: float) -> float:
@@ -175,14 +158,9 @@ class Workload:
         enough, the gaps by the logarithmic transform of Brown et al., Statistical Analysis of a
         Telephone Call Center, JASA 100 (2005), section 3, and a Kolmogorov-Smirnov test. The smaller
         p-value counts, doubled (Bonferroni). Stamps rounded to more than 1 % of the mean gap leave (2) out.
-
-        Raises
-        ------
-        ValueError
-            No window holds two arrivals, the window is a single step of the counts, or see `counts`.
+        ValueError if no window holds two arrivals or if it is a single step of the counts.
         """
-        known = self._known("poisson_pvalue", window_s)
-        if known is not None:
+        if (known := self._known("poisson_pvalue", window_s)) is not None:
             return known
         if not (self.counts(window_s) >= 2).any():
             raise ValueError(
@@ -198,8 +176,8 @@ class Workload:
     def is_poisson(self, window_s: float, *, level: float = 0.01) -> bool:
         """Whether the log passes as Poisson within windows of ``window_s`` s, drift between them apart.
 
-        True if `poisson_pvalue` is at least ``level``, the share of true Poisson logs that is refused.
-        A long log refuses for a small deviation: read `dispersion` beside it for how much it matters.
+        True if `poisson_pvalue` is at least ``level``, the share of true Poisson logs that is refused. A
+        long log is refused for a small deviation: how large it is, `dispersion` says.
 
         >>> rng = np.random.default_rng(1)
         >>> characterize(np.cumsum(rng.exponential(0.1, 5000))).is_poisson(60.0)
@@ -265,8 +243,6 @@ def characterize(arrival_times: ArrayLike) -> Workload:
         Empty, one row, not numbers, NaN or infinite, negative, unsorted (never sorted silently: a log
         out of order may be two logs in one), or all at one instant.
 
-    Examples
-    --------
     >>> load = characterize([0.0, 1.0, 2.0, 3.0, 5.0])
     >>> load.rate, round(load.interarrival_cv2, 3)
     (0.8, 0.12)
@@ -291,13 +267,8 @@ def characterize(arrival_times: ArrayLike) -> Workload:
 def from_counts(counts: ArrayLike, step_s: float) -> Workload:
     """Describe a log of which only the counts per step of ``step_s`` seconds are known.
 
-    Raises
-    ------
-    ValueError
-        Empty, all zero, NaN, negative or fractional counts, or a step that is not positive.
+    ValueError for counts that are empty, all zero, NaN, negative or fractional, or a step not above 0.
 
-    Examples
-    --------
     >>> from_counts([4, 6, 5], 1.0).rate
     5.0
     """

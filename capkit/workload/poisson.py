@@ -21,8 +21,6 @@ def dispersion_pvalue(table: NDArray[np.int64]) -> float:
     table : array of int, shape (windows, parts)
         Counts; rows with fewer than two arrivals say nothing and are left out.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(1)
     >>> dispersion_pvalue(rng.poisson(3.0, (200, 10))) > 0.05
     True
@@ -61,15 +59,8 @@ def gap_pvalue(times: Floats, window_s: float) -> float:
     With n arrivals at t_1 < ... < t_n in a window of length w, -(n + 1 - j) log((w - t_j) / (w - t_{j-1}))
     are independent unit exponentials: Brown et al., JASA 100 (2005), section 3.
 
-    Parameters
-    ----------
-    times : array of float, shape (n,)
-        Ascending seconds; the first window starts at 0, only complete ones are used.
-    window_s : float
-        Length of a window in seconds.
+    The ``times`` ascend; the first window starts at 0 s, only complete ones are used.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(1)
     >>> gap_pvalue(np.cumsum(rng.exponential(1.0, 1000)), 60.0) > 0.05
     True
