@@ -140,8 +140,9 @@ def ledger_entries(
 
 
 def error_table(ledger: pd.DataFrame) -> pd.DataFrame:
-    """The ledger for reading: one row a server, load and quantity, one column of errors (%) a model."""
-    rows = ["server", "load", "quantity"]
+    """One server's ledger for reading: one row a load and quantity, one column of errors (%) a model."""
+    rows = ["load", "quantity"]
     errors = ledger.pivot_table(index=rows, columns="model", values="error_percent", sort=False)
     rest = ledger.groupby(rows, sort=False)[["measured_ms", "inside"]].first()
-    return errors.round(1).join(rest.round({"measured_ms": 2})).reset_index(rows[1:])
+    table = errors.round(1).join(rest.round({"measured_ms": 2})).reset_index()
+    return table.rename_axis(columns=None).round({"load": 2})
