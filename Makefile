@@ -30,11 +30,11 @@ run: $(READY)
 
 # Execute notebooks in place and write their outputs: make notebooks NB=06 (all of them without NB).
 notebooks: $(READY)
-	$(BIN)/python -m capkit.course.notebooks write $(NB)
+	$(BIN)/python -m capkit notebooks write $(NB)
 
 # Take the reference products in data/reference again: make reference NB=06.
 reference: $(READY)
-	$(BIN)/python -m capkit.course.notebooks reference $(NB)
+	$(BIN)/python -m capkit notebooks reference $(NB)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/course.py

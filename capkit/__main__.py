@@ -1,4 +1,4 @@
-"""The command line: `python -m capkit check|run|sweep|serve|loadtest|plan|gpu-bench`."""
+"""The command line: `python -m capkit check`, `run`, `plan` and the others of `COMMANDS`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ COMMANDS = {
     "serve": ("capkit.serving", "serve a SavedModel over gRPC and REST"),
     "loadtest": ("capkit.loadtest", "send an open-loop load to a server and report the latency"),
     "plan": ("capkit.planning", "the plan from the products of a run"),
+    "notebooks": ("capkit.course.notebooks", "write the notebooks' outputs, or the reference run"),
     "gpu-bench": ("capkit.gpubench", "train and infer on the accelerator, if there is one"),
 }
 

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from capkit import course
 from capkit.__main__ import main as capkit_main
-from capkit.course import check, run
+from capkit.course import check, run, sweep
 from capkit.course.notebooks import select
 from capkit.datasets import project_root
 
@@ -246,3 +246,40 @@ def test_network_block_stops_everything_but_loopback():
     )
     path = str(ROOT / "tests" / "netblock")
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
+
+
+def test_a_variable_may_not_hide_a_parameter():
+    with pytest.raises(ValueError, match="target is a parameter but holds a dict"):
+        course.used_parameters({"seed": 1, "target": {}})
+
+
+def test_sweep_gives_a_row_for_every_combination_and_the_reason_where_there_is_no_plan(tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text("slo_latency_ms: [50, 0.1]\nzones: [1, 2]\n")
+    table = sweep.sweep(sweep.read_study(study))
+    assert table[["slo_latency_ms", "zones"]].values.tolist() == [
+        [50, 1],
+        [50, 2],
+        [0.1, 1],
+        [0.1, 2],
+    ]
+    cost = table["cost_usd_week"]
+    assert 0 < cost[0] < cost[1]
+    assert cost[2:].isna().all()
+    assert (table["error"].str.len() > 0).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("zone: [1, 2]", "did you mean zones"),
+        ("epochs: [1, 2]", "the plan does not take epochs"),
+        ("zones: []", "zones has no value"),
+        ("- 1", "one name: \\[values\\] a line"),
+    ],
+)
+def test_a_wrong_study_says_what_is_wrong(tmp_path, text, message):
+    study = tmp_path / "study.yaml"
+    study.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        sweep.read_study(study)

@@ -49,7 +49,19 @@ REGISTRY: dict[str, Parameter] = {
 def used_parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The registered parameters among a notebook's ``globals()``, the run folder left out.
 
+    Raises
+    ------
+    ValueError
+        A variable has a parameter's name but holds something else: rename the variable.
+
+    Examples
+    --------
     >>> used_parameters({"seed": 3, "run_dir": "runs/a", "other": 5})
     {'seed': 3}
     """
-    return {name: namespace[name] for name in REGISTRY if name in namespace and name != "run_dir"}
+    used = {name: namespace[name] for name in REGISTRY if name in namespace and name != "run_dir"}
+    for name, value in used.items():
+        if not isinstance(value, str | int | float):
+            kind = type(value).__name__
+            raise ValueError(f"{name} is a parameter but holds a {kind}: rename the variable")
+    return used
