@@ -452,7 +452,7 @@ def test_arrays_broadcast():
         (lambda: GGc(1.0, 1.0, 2, 0.0, 0.0), "nobody waits"),
         (lambda: MMcK(1.0, 1.0, 4, 3), "capacity"),
         (lambda: erlang_b(-1, 1.0), "whole numbers"),
-        (lambda: erlang_b(2, -1.0), "offered load"),
+        (lambda: erlang_b(2, -1.0), "offered_load"),
         (lambda: MMc(1.0, 1.0, 2).response_quantile(99), "0.99"),
         (lambda: MMc(1.0, 1.0, 2).p_wait_exceeds(-1.0), "time"),
         (lambda: min_servers(1.0, 1.0, percentile=0.99, max_response=1.0), "service time alone"),

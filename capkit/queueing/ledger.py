@@ -50,27 +50,11 @@ def sampling_interval(
     overhead_s: float = 0.0,
     runs: int = 200,
 ) -> NDArray[np.float64]:
-    """Where the figures of a short run fall when the model is right: Poisson arrivals, FCFS, this service law.
+    """Where the figures of a run of ``requests`` fall if the model is right: Poisson, FCFS, this service law.
 
-    Parameters
-    ----------
-    arrival_rate : float
-        1/s.
-    requests : int
-        Length of the run.
-    service_times_s : array
-        Sample or equally likely quantiles of the service time; drawn with replacement.
-    servers : int
-    rng : numpy.random.Generator
-    overhead_s : float
-        Latency that occupies no server.
-    runs : int
-        Number of simulated runs.
-
-    Returns
-    -------
-    array (3, 4)
-        Median, 2.5 % and 97.5 % point (ms) over the runs of mean, p50, p95, p99.
+    ``service_times_s`` is a sample or equally likely quantiles of the service time, drawn with replacement;
+    ``overhead_s`` is latency that occupies no server. Returns (3, 4): median, 2.5 % and 97.5 % point (ms)
+    over the simulated ``runs`` of mean, p50, p95, p99.
 
     >>> found = sampling_interval(50.0, 500, [0.01], 1, np.random.default_rng(1))
     >>> bool(found[1, 0] < 15.0 < found[2, 0])  # M/D/1 at .5: 10 ms + 5 ms
@@ -94,49 +78,33 @@ def ledger_entries(
     predictions_ms: Mapping[str, ArrayLike],
     sampling_ms: NDArray[np.float64],
 ) -> pd.DataFrame:
-    """One row a figure and model.
+    """One row a figure and model, for one measured ``load`` (utilisation) of one ``server``.
 
-    Parameters
-    ----------
-    server : str
-        What was measured.
-    load : float
-        Utilisation.
-    measured_ms : array (4,)
-        Measured mean, p50, p95, p99.
-    intervals_ms : array (4, 2)
-        Low and high end of each; NaN where there were too few requests.
-    predictions_ms : mapping
-        The same four figures by model.
-    sampling_ms : array (3, 4)
-        From `sampling_interval`.
-
-    Returns
-    -------
-    DataFrame
-        server, load, quantity, model, predicted_ms, measured_ms, low_ms, high_ms, error_percent
-        (negative: predicted too fast), inside (measured value within the sampling interval).
+    ``measured_ms`` (4,) holds mean, p50, p95, p99; ``intervals_ms`` (4, 2) their ends, NaN where there were
+    too few requests; ``predictions_ms`` the same four figures by model; ``sampling_ms`` comes from
+    `sampling_interval`. Column error_percent is negative where the model was too fast; ``inside`` says
+    whether the measured value lies within the sampling interval.
     """
     measured, bounds = np.asarray(measured_ms, dtype=float), np.asarray(intervals_ms, dtype=float)
-    inside = (sampling_ms[1] <= measured) & (measured <= sampling_ms[2])
-    parts = [
-        pd.DataFrame(
-            {
-                "server": server,
-                "load": load,
-                "quantity": FIGURES,
-                "model": model,
-                "predicted_ms": values,
-                "measured_ms": measured,
-                "low_ms": bounds[:, 0],
-                "high_ms": bounds[:, 1],
-                "error_percent": 100.0 * (np.asarray(values, dtype=float) / measured - 1.0),
-                "inside": inside,
-            }
-        )
+    rows = [
+        (server, load, FIGURES[i], model, value, measured[i], *bounds[i])
         for model, values in predictions_ms.items()
+        for i, value in enumerate(np.asarray(values, dtype=float))
     ]
-    return pd.concat(parts, ignore_index=True)
+    names = [
+        "server",
+        "load",
+        "quantity",
+        "model",
+        "predicted_ms",
+        "measured_ms",
+        "low_ms",
+        "high_ms",
+    ]
+    table = pd.DataFrame(rows, columns=names)
+    table["error_percent"] = 100.0 * (table["predicted_ms"] / table["measured_ms"] - 1.0)
+    inside = (sampling_ms[1] <= measured) & (measured <= sampling_ms[2])
+    return table.assign(inside=np.tile(inside, len(predictions_ms)))
 
 
 def error_table(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -8,24 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
-from capkit.queueing.erlang import Values, as_values, check_servers
-from capkit.queueing.models import check_rate
+from capkit.queueing.erlang import Values, as_values, check_positive, check_servers
 
 
 @dataclass(frozen=True)
 class ClosedNetwork:
-    """Exact solution of a closed network for 1 .. N customers (rows).
+    """Exact solution for 1 .. N customers, one row each.
 
-    Attributes
-    ----------
-    customers : array (N,)
-    throughput : array (N,)
-        X, cycles per s.
-    response_time : array (N,)
-        R, s per cycle, think time left out.
-    queue_lengths : array (N, stations)
-        Mean number at each station, in service included.
-    utilizations : array (N, stations)
+    ``throughput`` X (cycles per s) and ``response_time`` R (s per cycle, think time left out) are arrays (N,);
+    ``queue_lengths`` (mean number, in service included) and ``utilizations`` are (N, stations).
     """
 
     customers: NDArray[np.int64]
@@ -38,60 +29,35 @@ class ClosedNetwork:
 def mva(demands: ArrayLike, customers: int, think_time: float = 0.0) -> ClosedNetwork:
     """Exact mean value analysis of one class (Reiser and Lavenberg 1980).
 
-    Parameters
-    ----------
-    demands : array (stations,)
-        Service demand per cycle at each single-server station, s.
-    customers : int
-        N >= 1.
-    think_time : float
-        Z, s between an answer and the next request.
-
-    Raises
-    ------
-    ValueError
-        No station, a demand that is not positive, or no customer.
+    ``demands`` (stations,) is the service demand per cycle at each single-server station (s), ``think_time`` Z
+    (s) what passes between an answer and the next request. ValueError without station or customer.
 
     >>> result = mva([0.605, 2.1, 1.35], 20, think_time=15.0)
     >>> result.throughput[[0, 2, 19]].round(6).tolist()
     [0.05248, 0.151516, 0.474516]
     """
-    demand = np.atleast_1d(np.asarray(demands, dtype=float))
-    check_rate("demands", demand)
-    check_rate("think_time", think_time, zero=True)
+    demand = check_positive("demands", np.atleast_1d(demands))
+    check_positive("think_time", think_time, zero=True)
     if demand.size == 0:
         raise ValueError("give at least one station's demand")
-    total = int(check_servers(customers))
-    throughput, response = np.empty(total), np.empty(total)
-    queues = np.empty((total, demand.size))
-    queue = np.zeros(demand.size)
-    for n in range(total):
-        residence = demand * (1.0 + queue)
+    count = int(check_servers(customers))
+    throughput, response = np.empty(count), np.empty(count)
+    queues = np.zeros((count + 1, demand.size))
+    for n in range(count):
+        residence = demand * (1.0 + queues[n])
         response[n] = residence.sum()
         throughput[n] = (n + 1) / (think_time + response[n])
-        queue = throughput[n] * residence
-        queues[n] = queue
-    return ClosedNetwork(
-        np.arange(1, total + 1), throughput, response, queues, np.outer(throughput, demand)
-    )
+        queues[n + 1] = throughput[n] * residence
+    numbers = np.arange(1, count + 1)
+    return ClosedNetwork(numbers, throughput, response, queues[1:], np.outer(throughput, demand))
 
 
 @dataclass(frozen=True)
 class USL:
     """Universal scalability law: X(N) = gamma N / (1 + alpha (N - 1) + beta N (N - 1)).
 
-    Attributes
-    ----------
-    alpha : float
-        Contention: the share of the work that queues for something shared.
-    beta : float
-        Coherence: the cost of each pair of workers keeping in step.
-    gamma : float
-        Throughput of one worker, 1/s.
-
-    References
-    ----------
-    N. J. Gunther, Guerrilla Capacity Planning, 2007, chapter 5.
+    ``alpha``: contention, the share of the work that queues for something shared; ``beta``: coherence, the cost of
+    each pair keeping in step; ``gamma``: throughput of one, 1/s. N. J. Gunther, Guerrilla Capacity Planning, 2007.
     """
 
     alpha: float
@@ -101,49 +67,35 @@ class USL:
     def throughput(self, concurrency: ArrayLike) -> Values:
         """X at this number of workers or users, 1/s."""
         n = np.asarray(concurrency, dtype=float)
-        return as_values(
-            self.gamma * n / (1.0 + self.alpha * (n - 1.0) + self.beta * n * (n - 1.0))
-        )
+        return as_values(self.gamma * n / (1.0 + (n - 1.0) * (self.alpha + self.beta * n)))
 
     @property
     def peak_concurrency(self) -> float:
-        """N at which the throughput is greatest: sqrt((1 - alpha) / beta); infinite without coherence cost."""
+        """N of the greatest throughput, sqrt((1 - alpha) / beta); infinite without coherence cost."""
         return float(np.sqrt((1.0 - self.alpha) / self.beta)) if self.beta > 0 else float("inf")
 
 
 def fit_usl(concurrency: ArrayLike, throughput: ArrayLike) -> USL:
     """Fit the universal scalability law by least squares on the throughput, 0 <= alpha <= 1, beta >= 0.
 
-    Parameters
-    ----------
-    concurrency : array (n,)
-        Workers or users, n >= 3 different values.
-    throughput : array (n,)
-        Measured throughput, 1/s.
-
-    Raises
-    ------
-    ValueError
-        Fewer than three points, lengths that differ, or values that are not positive.
+    ``concurrency`` (n,) holds three or more different numbers of workers or users, ``throughput`` (n,) what they
+    reached (1/s). ValueError for fewer, lengths that differ, or values that are not positive.
 
     >>> fit = fit_usl([1, 2, 4, 8, 16], [10.0, 18.9, 33.9, 54.8, 73.3])
     >>> round(fit.alpha, 2), round(fit.gamma, 1)
     (0.05, 10.0)
     """
-    n, x = np.asarray(concurrency, dtype=float), np.asarray(throughput, dtype=float)
+    n = check_positive("concurrency", concurrency)
+    x = check_positive("throughput", throughput)
     if n.ndim != 1 or n.shape != x.shape or np.unique(n).size < 3:
         raise ValueError(
-            f"needs two columns of equal length with three different concurrencies, got {n.shape} and {x.shape}"
+            f"needs columns of equal length with three different concurrencies, got {n.shape} and {x.shape}"
         )
-    check_rate("concurrency", n)
-    check_rate("throughput", x)
     scale = float(np.max(x / n))
     found = least_squares(
         lambda v: scale * USL(v[0], v[1] * 1e-3, v[2]).throughput(n) - x,
         x0=(0.05, 0.1, 1.0),
         bounds=([0.0, 0.0, 0.0], [1.0, np.inf, np.inf]),
-        xtol=1e-15,
-        ftol=1e-15,
-        gtol=1e-15,
-    )
-    return USL(float(found.x[0]), float(found.x[1]) * 1e-3, float(found.x[2]) * scale)
+        **dict.fromkeys(("xtol", "ftol", "gtol"), 1e-15),
+    ).x
+    return USL(float(found[0]), float(found[1]) * 1e-3, float(found[2]) * scale)

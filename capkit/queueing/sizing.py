@@ -3,48 +3,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from capkit.queueing.erlang import check_servers, first_true, servers_for_stability
-from capkit.queueing.models import GGc, check_rate, gamma_survival
+from capkit.queueing.erlang import (
+    check_positive,
+    check_servers,
+    check_share,
+    first_true,
+    servers_for_stability,
+)
+from capkit.queueing.models import GGc, gamma_survival
 
 
-def _check_target(
+def _target(
     service_rate: float,
     service_cv2: float,
     percentile: float,
     max_wait: float | None,
     max_response: float | None,
-) -> None:
-    check_rate("service_rate", service_rate)
-    check_rate("service_cv2", service_cv2, zero=True)
-    if not 0 < percentile < 1:
-        raise ValueError(f"percentile is a share between 0 and 1, such as 0.99; got {percentile}")
-    if (max_wait is None) == (max_response is None):
+) -> Callable[[GGc], bool]:
+    """Whether a queue meets the target; a ValueError where none can."""
+    check_positive("service_rate", service_rate)
+    check_positive("service_cv2", service_cv2, zero=True)
+    check_share("percentile", percentile)
+    allowed = 1.0 - percentile
+    if max_wait is not None and max_response is None:
+        wait = check_positive("max_wait", max_wait, zero=True)
+        return lambda queue: bool(queue.p_wait_exceeds(wait) <= allowed)
+    if max_response is None or max_wait is not None:
         raise ValueError("give either max_wait or max_response, in seconds")
-    if max_wait is not None:
-        check_rate("max_wait", max_wait, zero=True)
-    if max_response is None:
-        return
-    check_rate("max_response", max_response, zero=True)
-    late = gamma_survival(max_response, 1.0 / service_rate, service_cv2)
-    if late > 1.0 - percentile:
+    response = check_positive("max_response", max_response, zero=True)
+    late = gamma_survival(response, 1.0 / service_rate, service_cv2)
+    if late > allowed:
         raise ValueError(
             f"no number of servers meets this target: the service time alone (mean {1.0 / service_rate:.4g} s) "
-            f"exceeds {max_response:.4g} s for {late:.2%} of the requests, and {1.0 - percentile:.2%} may be late; "
+            f"exceeds {max_response:.4g} s for {late:.2%} of the requests, and {allowed:.2%} may be late; "
             "relax the target or make the service faster"
         )
-
-
-def _meets(
-    queue: GGc, percentile: float, max_wait: float | None, max_response: float | None
-) -> bool:
-    if max_wait is not None:
-        return bool(queue.p_wait_exceeds(max_wait) <= 1.0 - percentile)
-    assert max_response is not None
-    return bool(queue.p_response_exceeds(max_response) <= 1.0 - percentile)
+    return lambda queue: bool(queue.p_response_exceeds(response) <= allowed)
 
 
 def min_servers(
@@ -78,14 +77,12 @@ def min_servers(
     >>> min_servers(100 / 1800, 1 / 180, percentile=0.8, max_wait=20.0)
     14
     """
-    _check_target(service_rate, service_cv2, percentile, max_wait, max_response)
-    check_rate("arrival_rate", arrival_rate, zero=True)
-
-    def enough(servers: int) -> bool:
-        queue = GGc(arrival_rate, service_rate, servers, arrival_cv2, service_cv2)
-        return _meets(queue, percentile, max_wait, max_response)
-
-    return first_true(enough, servers_for_stability(arrival_rate / service_rate))
+    meets = _target(service_rate, service_cv2, percentile, max_wait, max_response)
+    check_positive("arrival_rate", arrival_rate, zero=True)
+    return first_true(
+        lambda c: meets(GGc(arrival_rate, service_rate, c, arrival_cv2, service_cv2)),
+        servers_for_stability(arrival_rate / service_rate),
+    )
 
 
 def max_rate(
@@ -98,22 +95,17 @@ def max_rate(
     service_cv2: float = 1.0,
     arrival_cv2: float = 1.0,
 ) -> float:
-    """Largest arrival rate (1/s) that ``servers`` carry with the target met; parameters as `min_servers`.
+    """Largest arrival rate (1/s) that ``servers`` carry with the target met; the rest as in `min_servers`.
 
     >>> round(max_rate(1, 1.0, percentile=0.5, max_response=math.log(4.0)), 9)
     0.5
     """
-    _check_target(service_rate, service_cv2, percentile, max_wait, max_response)
-    count = int(check_servers(servers))
-
-    def meets(load: float) -> bool:
-        queue = GGc(load * service_rate, service_rate, count, arrival_cv2, service_cv2)
-        return _meets(queue, percentile, max_wait, max_response)
-
-    low, high = 0.0, float(count)
-    while high - low > 1e-12 * count:
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if meets(middle) else (low, middle)
+    meets = _target(service_rate, service_cv2, percentile, max_wait, max_response)
+    low, high = 0.0, float(check_servers(servers))
+    while high - low > 1e-12 * servers:
+        load = 0.5 * (low + high)
+        enough = meets(GGc(load * service_rate, service_rate, servers, arrival_cv2, service_cv2))
+        low, high = (load, high) if enough else (low, load)
     return low * service_rate
 
 
@@ -123,24 +115,16 @@ def halfin_whitt(beta: float) -> float:
     >>> round(halfin_whitt(1.0), 4)
     0.2234
     """
-    check_rate("beta", beta)
+    check_positive("beta", beta)
     return float(1.0 / (1.0 + beta * norm.cdf(beta) / norm.pdf(beta)))
 
 
 def square_root_servers(offered_load: float, p_wait: float) -> int:
-    """Servers by square-root staffing: c = a + beta sqrt(a), rounded up, with beta from `halfin_whitt`.
-
-    Parameters
-    ----------
-    offered_load : float
-        a, erlang.
-    p_wait : float
-        Accepted probability of waiting.
+    """Square-root staffing: c = a + beta sqrt(a), rounded up; beta from the accepted ``p_wait`` by `halfin_whitt`.
 
     >>> square_root_servers(100.0, 0.2234)
     110
     """
-    if not 0 < p_wait < 1:
-        raise ValueError(f"p_wait must lie between 0 and 1, got {p_wait}")
+    check_share("p_wait", p_wait)
     beta = float(brentq(lambda b: halfin_whitt(b) - p_wait, 1e-9, 10.0))
     return math.ceil(offered_load + beta * math.sqrt(offered_load))

@@ -5,13 +5,6 @@ from capkit.simulation.intervals import mean_interval, percentile_interval, repl
 from capkit.simulation.queues import simulate_fcfs, simulate_loss, simulate_varying
 
 __all__ = [
-    "draw_gamma",
-    "mean_interval",
-    "modulated_poisson",
-    "percentile_interval",
-    "poisson_arrivals",
-    "replicate",
-    "simulate_fcfs",
-    "simulate_loss",
-    "simulate_varying",
-]
+    "draw_gamma", "mean_interval", "modulated_poisson", "percentile_interval", "poisson_arrivals",
+    "replicate", "simulate_fcfs", "simulate_loss", "simulate_varying",
+]  # fmt: skip

@@ -27,20 +27,9 @@ def poisson_arrivals(rate: float, duration_s: float, rng: np.random.Generator) -
 
 
 def modulated_poisson(rates: ArrayLike, step_s: float, rng: np.random.Generator) -> Array:
-    """Arrival times (s, sorted) of a Poisson process whose rate is constant within each step.
+    """Arrival times (s, sorted) of a Poisson process with rate ``rates[k]`` (1/s) in step k of ``step_s`` s.
 
-    Parameters
-    ----------
-    rates : array (steps,)
-        Rate within each step, 1/s, >= 0.
-    step_s : float
-        Length of a step, s.
-    rng : numpy.random.Generator
-
-    Raises
-    ------
-    ValueError
-        A rate that is negative or not finite, or a step that is not positive.
+    ValueError for a rate that is negative or not finite, or a step that is not positive.
 
     >>> times = modulated_poisson([0.0, 50.0], 2.0, np.random.default_rng(1))
     >>> bool(times.min() >= 2.0 and times.max() < 4.0)
@@ -58,10 +47,9 @@ def modulated_poisson(rates: ArrayLike, step_s: float, rng: np.random.Generator)
 
 
 def draw_gamma(mean: float, cv2: float, size: int, rng: np.random.Generator) -> Array:
-    """Independent positive times with this mean (s) and squared coefficient of variation.
+    """Independent times with this mean (s) and squared coefficient of variation, from a gamma law.
 
-    0 gives constants, 1 the exponential law, anything between and above a gamma law: the law that
-    `capkit.queueing` assumes for service times.
+    0 gives constants, 1 the exponential law: the laws that `capkit.queueing` assumes for service times.
 
     >>> draw_gamma(0.5, 0.0, 3, np.random.default_rng(1)).tolist()
     [0.5, 0.5, 0.5]

@@ -17,19 +17,9 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """Mean and confidence interval of a correlated sequence, by batch means.
 
-    Parameters
-    ----------
-    values : array (n,)
-        Observations in order, warm-up already removed; n >= batches. Independent replications: give
-        one value each, and ``batches=len(values)``.
-    batches : int
-        Number of consecutive batches whose means are taken as independent, >= 2.
-    level : float
-        Confidence.
-
-    Returns
-    -------
-    mean, low, high : float
+    ``values`` (n,) in order, warm-up already removed; the means of ``batches`` consecutive parts are taken as
+    independent. For independent replications give one value each and ``batches=len(values)``.
+    Returns mean, low, high; ValueError for fewer values than batches.
 
     >>> [round(v, 3) for v in mean_interval(np.arange(40.0) % 4)]
     [1.5, 1.02, 1.98]
@@ -49,20 +39,9 @@ def percentile_interval(
 ) -> tuple[float, float]:
     """Distribution-free confidence interval of a percentile, from two order statistics.
 
-    Parameters
-    ----------
-    values : array (n,)
-        Independent observations. Successive waits of one queue are correlated, which makes this interval
-        too narrow: there take a percentile of each of several replications, and `mean_interval` of those.
-    percentile : float
-        Share such as 0.99.
-    level : float
-        Confidence, at least.
-
-    Raises
-    ------
-    ValueError
-        Too few values: the message says how many would do.
+    ``values`` must be independent. Successive waits of one queue are not, which makes this interval too narrow:
+    there take the percentile of each of several runs (`replicate`). ``percentile`` is a share such as 0.99; the
+    confidence is at least ``level``. ValueError for too few values: the message says how many would do.
 
     >>> percentile_interval(np.arange(1.0, 1001.0), 0.99)
     (983.0, 997.0)
@@ -96,21 +75,8 @@ def replicate(
 ) -> NDArray[np.float64]:
     """Confidence interval of what a simulation reports, from independent replications.
 
-    Parameters
-    ----------
-    run : callable
-        Simulates once with the generator it is given; returns k figures.
-    rng : numpy.random.Generator
-        Spawns one independent generator a replication.
-    replications : int
-        At least 2.
-    level : float
-        Confidence.
-
-    Returns
-    -------
-    array (k, 3)
-        Mean, low and high of each figure.
+    ``run`` simulates once with the generator it is given and returns k figures; ``rng`` spawns one a replication.
+    Returns (k, 3): mean, low and high of each figure.
 
     >>> figures = replicate(lambda g: [g.normal(5.0, 1.0)], np.random.default_rng(1))
     >>> bool(figures[0, 1] < 5.0 < figures[0, 2])

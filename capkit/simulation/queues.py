@@ -111,24 +111,9 @@ def _checked(arrival_times: ArrayLike, service_times: ArrayLike) -> tuple[Array,
 def simulate_fcfs(arrival_times: ArrayLike, service_times: ArrayLike, servers: int) -> Array:
     """Wait of every request (s) at one queue in front of ``servers`` servers, first come first served.
 
-    Parameters
-    ----------
-    arrival_times : array (n,)
-        s, sorted.
-    service_times : array (n,) or float
-        Service time of each request, s, in order of arrival; a number where all are equal.
-    servers : int
-        c >= 1.
-
-    Returns
-    -------
-    array (n,)
-        Waits in order of arrival; wait + service is the response time. The queue starts empty.
-
-    Raises
-    ------
-    ValueError
-        Arrivals not sorted, lengths that differ, times that are negative or not finite.
+    ``arrival_times`` (n,) in s, sorted; ``service_times`` (n,) in s, in order of arrival, or one number for all.
+    Returns the waits in order of arrival; wait + service is the response. The queue starts empty.
+    ValueError for arrivals not sorted, lengths that differ, times that are negative or not finite.
 
     >>> simulate_fcfs([0.0, 1.0, 2.0], [5.0, 5.0, 1.0], servers=2).tolist()
     [0.0, 0.0, 3.0]
@@ -143,16 +128,8 @@ def simulate_loss(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The same with room for ``capacity`` requests, those in service included: M/M/c/K's rule.
 
-    Returns
-    -------
-    waits : array (n,)
-        s; 0 for a request that was turned away.
-    accepted : bool array (n,)
-
-    Raises
-    ------
-    ValueError
-        As in `simulate_fcfs`, or capacity < servers.
+    Returns the waits (s; 0 for a request that was turned away) and which were accepted. ValueError as in
+    `simulate_fcfs`, or if capacity < servers.
 
     >>> waits, accepted = simulate_loss([0.0, 1.0, 2.0], [5.0, 5.0, 1.0], servers=1, capacity=2)
     >>> waits.tolist(), accepted.tolist()
@@ -173,20 +150,9 @@ def simulate_varying(
 ) -> Array:
     """Wait of every request (s) where the number of servers changes at the start of each period.
 
-    Parameters
-    ----------
-    arrival_times, service_times
-        As in `simulate_fcfs`; times count from the start of the first period.
-    servers_by_period : int array (periods,)
-        Servers in period k, from k * ``period_s`` on; the last number holds to the end. A removed
-        server finishes its request: idle ones leave first, then those that finish first.
-    period_s : float
-        Length of a period, s.
-
-    Raises
-    ------
-    ValueError
-        As in `simulate_fcfs`; or requests that wait for ever, since the last number is 0.
+    As `simulate_fcfs`, with ``servers_by_period[k]`` servers from k * ``period_s`` (s) on; the last number holds to
+    the end. A removed server finishes its request: idle ones leave first, then those that finish first.
+    ValueError also where requests wait for ever, since the last number is 0.
 
     >>> simulate_varying([0.0, 0.0, 1.0], 4.0, [1, 2], period_s=3.0).tolist()
     [0.0, 3.0, 3.0]
