@@ -16,6 +16,7 @@ from capkit import course
 from capkit.__main__ import main as capkit_main
 from capkit.course import check, run, sweep
 from capkit.course.notebooks import select
+from capkit.course.outline import fill_readme
 from capkit.datasets import project_root
 
 ROOT = project_root()
@@ -283,3 +284,15 @@ def test_a_wrong_study_says_what_is_wrong(tmp_path, text, message):
     study.write_text(text)
     with pytest.raises(ValueError, match=message):
         sweep.read_study(study)
+
+
+def test_readme_shows_the_chapters_and_the_plan_as_they_are():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert fill_readme(text) == text, "run: make notebooks"
+    assert "USD a week" in text
+
+
+def test_readme_s_links_and_picture_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target

@@ -2,7 +2,7 @@
 
 ``write`` runs notebooks in place and stores clean outputs: fixed cell ids, no times or versions. A
 notebook whose source has not changed since its outputs were written is left alone unless it is named.
-``reference`` takes the products in ``data/reference`` again.
+``reference`` takes the products in ``data/reference`` again, and with them what README shows of them.
 """
 
 from __future__ import annotations
@@ -106,6 +106,8 @@ def take_reference(chapter: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    from capkit.course.outline import fill_readme
+
     parser = argparse.ArgumentParser(prog="python -m capkit notebooks", description=__doc__)
     parser.add_argument("action", choices=("write", "reference"))
     parser.add_argument("chapter", nargs="*", help="numbers such as 06; all without any")
@@ -120,6 +122,9 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             continue
         print(f"{options.action}: {chapter}")
+    readme = project_root() / "README.md"
+    if all(notebook_path(c).is_file() for c in CHAPTERS):
+        readme.write_text(fill_readme(readme.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

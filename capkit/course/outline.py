@@ -42,3 +42,26 @@ def outline() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def fill_readme(text: str) -> str:
+    """README with its two computed parts: the map of chapters and the reference run's plan.
+
+    Parameters
+    ----------
+    text : str
+        Markdown with the parts between ``<!-- chapters -->``, ``<!-- plan -->`` and their ``/`` ends.
+    """
+    lines = ["| chapter | the question | minutes |", "|---|---|---|"]
+    for chapter, row in zip(CHAPTERS, outline().itertuples(), strict=True):
+        link = f"[{row.chapter} {row.title}](notebooks/{chapter}.ipynb)"
+        lines.append(f"| {link} | {row.question} | {row.minutes} |")
+    plan = (reference_dir() / "09_capacity_plan" / "plan.md").read_text(encoding="utf-8")
+    parts = {"chapters": "\n".join(lines), "plan": re.sub(r"^#", "###", plan.strip(), flags=re.M)}
+    for name, part in parts.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        if start not in text or end not in text:
+            raise ValueError(f"README has no part marked {name}")
+        before, rest = text.split(start, 1)
+        text = f"{before}{start}\n{part}\n\n{end}{rest.split(end, 1)[1]}"
+    return text
