@@ -6,67 +6,52 @@ from math import prod
 
 import pandas as pd
 
-from capkit.training.model import CLASSES, IMAGE_SHAPE
+from capkit.training.model import CLASSES, FILTERS, HIDDEN_UNITS, IMAGE_SHAPE, KERNEL, POOL
 
 FLOAT32_BYTES = 4
-KERNEL = 3
-POOL = 2
 
 
-def count_cnn(*, filters: int = 32, hidden_units: int = 64) -> pd.DataFrame:
+def count_cnn() -> pd.DataFrame:
     """Parameters, operations and bytes of `build_cnn`, one row a layer.
 
     A multiplication with its addition counts as two operations, a bias as one; comparisons (ReLU,
-    pooling) and the exponentials of the softmax are left out, about 3 % of the course's network.
-    Flattening is another view of the same bytes.
-
-    Parameters
-    ----------
-    filters, hidden_units : int
-        As in `build_cnn`, at least 1.
+    pooling) and the exponentials of the softmax are left out, about 3 %. Flattening is another view
+    of the same bytes.
 
     Returns
     -------
     DataFrame
         Index ``layer``; ``output`` (shape of one image's output), ``parameters``,
-        ``flops_per_image`` of one forward pass, ``weight_bytes`` and
-        ``activation_bytes`` of one image in float32.
+        ``flops_per_image`` of one forward pass, ``weight_bytes`` and ``activation_bytes`` of one
+        image in float32.
 
     Examples
     --------
     >>> count = count_cnn()
-    >>> int(count["parameters"].sum())
-    347146
-    >>> int(count["flops_per_image"].sum())
-    1104586
+    >>> int(count["parameters"].sum()), int(count["flops_per_image"].sum())
+    (347146, 1104586)
     """
-    if filters < 1 or hidden_units < 1:
-        raise ValueError(
-            f"filters and hidden_units must be at least 1, got {filters} and {hidden_units}"
-        )
-    channels = IMAGE_SHAPE[2]
     side = IMAGE_SHAPE[0] - KERNEL + 1
     pooled = side // POOL
-    features = pooled * pooled * filters
-    rows = [
-        ("conv", (side, side, filters), KERNEL * KERNEL * channels),
-        ("pool", (pooled, pooled, filters), 0),
+    features = pooled * pooled * FILTERS
+    layers = [
+        ("conv", (side, side, FILTERS), KERNEL * KERNEL * IMAGE_SHAPE[2]),
+        ("pool", (pooled, pooled, FILTERS), 0),
         ("flatten", (features,), 0),
-        ("hidden", (hidden_units,), features),
-        ("digit", (CLASSES,), hidden_units),
+        ("hidden", (HIDDEN_UNITS,), features),
+        ("digit", (CLASSES,), HIDDEN_UNITS),
     ]
-    table = []
-    for layer, output, fan_in in rows:
-        elements = prod(output)
+    rows = []
+    for layer, output, fan_in in layers:
         parameters = (fan_in + 1) * output[-1] if fan_in else 0
-        table.append(
+        rows.append(
             {
                 "layer": layer,
                 "output": " x ".join(map(str, output)),
                 "parameters": parameters,
-                "flops_per_image": (2 * fan_in + 1) * elements if fan_in else 0,
+                "flops_per_image": (2 * fan_in + 1) * prod(output) if fan_in else 0,
                 "weight_bytes": FLOAT32_BYTES * parameters,
-                "activation_bytes": 0 if layer == "flatten" else FLOAT32_BYTES * elements,
+                "activation_bytes": 0 if layer == "flatten" else FLOAT32_BYTES * prod(output),
             }
         )
-    return pd.DataFrame(table).set_index("layer")
+    return pd.DataFrame(rows).set_index("layer")

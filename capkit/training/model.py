@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 IMAGE_SHAPE = (28, 28, 1)
-CLASSES = 10
+FILTERS, KERNEL, POOL, HIDDEN_UNITS, CLASSES = 32, 3, 2, 64, 10
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def quiet_stderr() -> Iterator[None]:
 
 
 def import_tensorflow() -> Any:
-    """Import TensorFlow without the lines that it and its device search print.
+    """Import TensorFlow without the lines that it and its device search print; errors are kept.
 
     The only place in `capkit` that imports it: an import takes seconds, and it writes to file
     descriptor 2 whatever ``TF_CPP_MIN_LOG_LEVEL`` says.
@@ -61,6 +61,7 @@ def import_tensorflow() -> Any:
                 name="tensorflow",
             ) from None
         tensorflow.config.list_physical_devices()
+    tensorflow.get_logger().setLevel("ERROR")
     return tensorflow
 
 
@@ -100,28 +101,20 @@ def to_inputs(images: ArrayLike) -> NDArray[np.float32]:
     return pixels[..., np.newaxis].astype(np.float32) / np.float32(255)
 
 
-def build_cnn(*, filters: int = 32, hidden_units: int = 64) -> Any:
-    """The compiled CNN: 3x3 convolution, 2x2 pooling, a dense layer, a softmax over ten digits.
+def build_cnn() -> Any:
+    """The compiled Keras model: convolution, pooling, a dense layer, a softmax over ten digits.
 
-    Parameters
-    ----------
-    filters, hidden_units : int
-        Width of the convolution and of the dense layer; the defaults are the course's network.
-
-    Returns
-    -------
-    keras.Sequential
-        Takes ``image``: float32 of shape (n, 28, 28, 1), from 0 to 1. Adam, cross-entropy, accuracy.
+    Takes ``image``: float32 of shape (n, 28, 28, 1), from 0 to 1. Adam, cross-entropy, accuracy.
     """
     keras = import_keras()
     layers = keras.layers
     model = keras.Sequential(
         [
             layers.Input(IMAGE_SHAPE, name="image"),
-            layers.Conv2D(filters, 3, activation="relu", name="conv"),
-            layers.MaxPooling2D(name="pool"),
+            layers.Conv2D(FILTERS, KERNEL, activation="relu", name="conv"),
+            layers.MaxPooling2D(POOL, name="pool"),
             layers.Flatten(name="flatten"),
-            layers.Dense(hidden_units, activation="relu", name="hidden"),
+            layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden"),
             layers.Dense(CLASSES, activation="softmax", name="digit"),
         ],
         name="mnist_cnn",
@@ -133,12 +126,7 @@ def build_cnn(*, filters: int = 32, hidden_units: int = 64) -> Any:
 def restart(model: Any, seed: int) -> None:
     """Give a model of `build_cnn` fresh weights and a fresh optimiser; what is compiled stays.
 
-    Parameters
-    ----------
-    model : keras.Model
-        As `build_cnn` returns it without arguments.
-    seed : int
-        The same seed gives the same weights, and the same shuffling by ``fit`` afterwards.
+    The same ``seed`` gives the same weights, and the same shuffling by ``fit`` afterwards.
     """
     keras = import_keras()
     keras.utils.set_random_seed(seed)
@@ -167,7 +155,6 @@ def train(
     inputs, labels : arrays of length n
         What `to_inputs` returns, and the digits 0 to 9.
     epochs, batch_size : int
-        Passes over the images, and images a step.
     validation : (inputs, labels), optional
         Evaluated after each epoch.
 
@@ -222,12 +209,7 @@ def export(model: Any, folder: str | Path, version: int = 1) -> Path:
     folder : str or Path
         The base path that the server is given.
     version : int
-        Number of the version folder, at least 1.
-
-    Returns
-    -------
-    Path
-        ``folder/version``.
+        Number of the version folder, at least 1; ``folder/version`` is returned.
     """
     if version < 1:
         raise ValueError(f"version must be a whole number from 1, got {version}")
@@ -256,19 +238,17 @@ def predict_float64(weights: Sequence[ArrayLike], inputs: ArrayLike) -> NDArray[
     weights : sequence of 6 arrays
         What ``build_cnn().get_weights()`` returns.
     inputs : array, shape (n, 28, 28, 1)
-
-    Returns
-    -------
-    array, shape (n, 10)
+        The answer has shape (n, 10).
     """
     kernel, offset, hidden, hidden_offset, last, last_offset = (
         np.asarray(w, dtype=np.float64) for w in weights
     )
     images = np.asarray(inputs, dtype=np.float64)[..., 0]
-    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), axis=(1, 2))
-    maps = np.maximum(np.einsum("nijkl,klf->nijf", windows, kernel[:, :, 0]) + offset, 0.0)
-    n, side, _, filters = maps.shape
-    pooled = maps.reshape(n, side // 2, 2, side // 2, 2, filters).max(axis=(2, 4))
+    windows = np.lib.stride_tricks.sliding_window_view(images, (KERNEL, KERNEL), axis=(1, 2))
+    n, side = windows.shape[:2]
+    columns = windows.reshape(-1, KERNEL**2) @ kernel.reshape(-1, FILTERS)
+    maps = np.maximum(columns.reshape(n, side, side, FILTERS) + offset, 0.0)
+    pooled = maps.reshape(n, side // POOL, POOL, side // POOL, POOL, FILTERS).max(axis=(2, 4))
     features = np.maximum(pooled.reshape(n, -1) @ hidden + hidden_offset, 0.0)
     logits = features @ last + last_offset
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -16,12 +16,9 @@ from capkit.training.model import import_tensorflow
 
 
 def train_step(model: Any) -> Callable[[Any, Any], Any]:
-    """One step of training as a compiled function: forward, gradient, update; returns the loss.
+    """One step of training as a compiled function of (inputs, labels), which returns the loss.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Compiled, as `build_cnn` returns it. The step changes its weights and its optimiser.
+    It changes the weights and the optimiser of ``model``, a model of `build_cnn`.
     """
     tensorflow = import_tensorflow()
     loss_function = tensorflow.keras.losses.SparseCategoricalCrossentropy()
@@ -47,20 +44,23 @@ def step_times(
     labels: NDArray[np.uint8],
     batch_sizes: Sequence[int],
     *,
-    rounds: int = 15,
+    rounds: int = 6,
 ) -> pd.DataFrame:
-    """Time a training step at several batch sizes, each in every round, after a warm-up of each.
+    """Time a training step at several batch sizes.
+
+    Sizes take turns, so that a disturbance meets all alike. Each turn begins with a step that is
+    not timed: it brings this size's data back into the caches and, at first, compiles.
 
     Parameters
     ----------
     step : callable
         What `train_step` returns; its loss is read back, so that the device has finished.
     inputs, labels : arrays of length n
-        The images to take batches from.
+        Batches are taken from their beginning.
     batch_sizes : sequence of int
         From 1 to n.
     rounds : int
-        Timed steps a batch size; sizes take turns, so that a disturbance meets all alike.
+        Turns of each size, with two timed steps each.
 
     Returns
     -------
@@ -76,11 +76,12 @@ def step_times(
         for size in batch_sizes
     }
     seconds: dict[int, list[float]] = {size: [] for size in batches}
-    for repeat in range(rounds + 1):
+    for _ in range(rounds):
         for size, batch in batches.items():
-            begin = time.perf_counter()
             float(step(*batch))
-            if repeat > 0:
+            for _ in range(2):
+                begin = time.perf_counter()
+                float(step(*batch))
                 seconds[size].append(time.perf_counter() - begin)
     rows = []
     for size, taken in seconds.items():
@@ -91,16 +92,12 @@ def step_times(
 
 
 def fit_step_time(batch_sizes: ArrayLike, step_s: ArrayLike) -> tuple[float, float]:
-    """The line ``step time = fixed + per example x batch size`` through two measured sizes.
+    """``fixed_s, per_example_s`` of the line through two measured batch sizes.
 
     Parameters
     ----------
     batch_sizes, step_s : arrays of length 2
         Two different batch sizes and their step times.
-
-    Returns
-    -------
-    fixed_s, per_example_s : float
 
     Raises
     ------
@@ -137,7 +134,7 @@ class TrainingProfile:
     fixed_s, per_example_s : float
         Step time = fixed + per example x batch size, where the line holds.
     epoch_overhead : float
-        Measured time of an epoch over the sum of its steps, at least about 1.
+        Measured time of an epoch by ``fit`` over the sum of its steps.
     accuracy, accuracy_low, accuracy_high : float
         On the test images, with its 95 % Wilson interval.
     parameters, flops_per_image : int
@@ -186,19 +183,10 @@ class TrainingProfile:
         return self.fixed_s + self.per_example_s * batch_size
 
     def accelerator_hours(self, examples: int, epochs: int, batch_size: int | None = None) -> float:
-        """Predicted hours of this device for a training run.
+        """Predicted hours of this device for ``epochs`` passes over ``examples`` images.
 
-        Parameters
-        ----------
-        examples, epochs : int
-            Images a pass, and passes; at least 1.
-        batch_size : int, optional
-            The measured run's without it.
-
-        Returns
-        -------
-        float
-            Hours: full steps and the last, smaller one, times the overhead of an epoch.
+        Full steps and the last, smaller one, times the overhead of an epoch; ``batch_size`` is the
+        measured run's unless given.
         """
         if examples < 1 or epochs < 1:
             raise ValueError(f"examples and epochs must be at least 1, got {examples}, {epochs}")
@@ -214,13 +202,7 @@ class TrainingProfile:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> TrainingProfile:
-        """Back from `to_dict`; other keys are left alone.
-
-        Raises
-        ------
-        ValueError
-            A field is missing.
-        """
+        """Back from `to_dict`; other keys are left alone, a missing one is a ValueError."""
         missing = [f.name for f in fields(cls) if f.name not in data]
         if missing:
             raise ValueError(f"not a training profile: {', '.join(missing)} missing")
