@@ -1,0 +1,138 @@
+"""One small robust regression for every step ahead: the strongest model here for hourly demand.
+
+It says how far each coming hour will be from the same hour one season ago, from how far the last
+hours and yesterday were from theirs, what the last six seasons had at that hour, and what the same
+weeks did a year ago. It learns from origins at the same time of the season as the forecast's own (a
+Monday midnight from Monday midnights), by Huber's M-estimator, so that one wild week does not write
+the coefficients. Intervals are empirical: the errors of those regressions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from capkit.forecasting.forecast import Array, Prediction
+
+_PROFILE = 6  # seasons whose median is the usual value of an hour
+_AROUND = (-2, -1, 0, 1, 2)  # neighbouring origins that are learnt from as well
+_USED = 100  # seasons to learn from
+_LEAST = 45  # fewer do not carry the coefficients
+_YEAR = 52  # seasons
+_HUBER, _ROUNDS = 1.5, 7  # errors beyond so many robust standard deviations count less
+_RIDGE = 1e-6
+
+
+def _features(history: Array, origins: Array, day: int, season: int, year: int) -> Array:
+    """What each origin knows about each step of its next season: (origins, steps, features)."""
+    size, start = history.size, _PROFILE * season
+    lags = range(season, start + 1, season)
+    usual = np.full(size + season, np.nan)
+    usual[start:] = np.median([history[start - k : size + season - k] for k in lags], axis=0)
+    from_season = np.full(size, np.nan)
+    from_season[season:] = history[season:] - history[:-season]
+    from_usual = history - usual[:size]
+    steps = np.arange(season)
+    target = origins[:, None] + steps
+    yesterday = origins[:, None] - day + steps % day
+    base = history[target - season]
+    columns = [np.ones(target.shape), from_season[yesterday], from_usual[yesterday]]
+    for deviation in (from_season, from_usual):
+        for length in (1, 3, day, season):
+            mean = deviation[origins[:, None] - 1 - np.arange(length)].mean(axis=1)
+            columns.append(np.broadcast_to(mean[:, None], target.shape))
+    columns += [usual[target] - base]
+    columns += [history[target - lag] - base for lag in (2 * season, 3 * season)]
+    if year:
+        columns.append(history[target - year] - history[target - year - season])
+    return np.stack(columns, axis=-1)
+
+
+def _huber(features: Array, wanted: Array, groups: int) -> tuple[Array, Array]:
+    """Robust regression of every step at once: coefficients (steps, features), errors.
+
+    The errors are those of leaving a whole group of neighbouring origins out (the block version of
+    e / (1 - h)): what a forecast of that week would have been wrong by.
+    """
+    by_step = np.ascontiguousarray(features.transpose(1, 2, 0))
+    ridge = _RIDGE * len(wanted) * np.eye(features.shape[2])
+    weight = np.ones(wanted.shape)
+    for _ in range(_ROUNDS):
+        weighted = by_step * weight.T[:, None, :]
+        gram = weighted @ by_step.transpose(0, 2, 1) + ridge
+        coefficients = np.linalg.solve(gram, weighted @ wanted.T[:, :, None])[..., 0]
+        errors = wanted - np.einsum("ohi,hi->oh", features, coefficients)
+        bound = _HUBER * 1.4826 * np.median(np.abs(errors), axis=0)
+        weight = np.minimum(1.0, (bound + 1e-12) / (np.abs(errors) + 1e-12))
+    rows = features.reshape(-1, groups, *features.shape[1:]).transpose(1, 2, 0, 3)
+    weight_of = weight.reshape(-1, *rows.shape[:2]).transpose(1, 2, 0)
+    hat = (rows @ np.linalg.inv(gram)) @ rows.transpose(0, 1, 3, 2) * weight_of[:, :, None, :]
+    fitted = errors.reshape(-1, *rows.shape[:2]).transpose(1, 2, 0)[..., None]
+    left_out = np.linalg.solve(np.eye(rows.shape[2]) - hat, fitted)[..., 0]
+    return coefficients, left_out.transpose(2, 0, 1).reshape(errors.shape)
+
+
+@dataclass(frozen=True)
+class _DirectState:
+    history: Array
+    known: int  # values that the regressions are estimated on
+    day: int
+    season: int
+    year: int
+    cache: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False)
+
+    def extend(self, values: Array) -> _DirectState:
+        return replace(self, history=np.concatenate([self.history, values]))
+
+    def _origins(self) -> Array:
+        """Earlier origins at this time of the season, the season after them known; latest first."""
+        last = self.known - self.season - max(_AROUND)
+        last -= (last - self.history.size) % self.season
+        first = max(_PROFILE + 1, self.year // self.season + 1) * self.season - min(_AROUND)
+        return np.arange(last, first - 1, -self.season)[:_USED]
+
+    def _regressions(self) -> tuple[Array, Array]:
+        """Coefficients by step, and errors of forecasts that were not learnt from."""
+        phase = self.history.size % self.season
+        if phase not in self.cache:
+            past, same = self.history[: self.known], self._origins()
+            origins = np.concatenate([same + shift for shift in _AROUND])
+            target = origins[:, None] + np.arange(self.season)
+            features = _features(past, origins, self.day, self.season, self.year)
+            wanted = past[target] - past[target - self.season]
+            self.cache[phase] = _huber(features, wanted, same.size)
+        return self.cache[phase]
+
+    def _path(self, history: Array, steps: int) -> Array:
+        """The centre; beyond one season it goes on from its own forecast."""
+        size, path = history.size, history
+        while path.size < size + steps:
+            known = _features(path, np.array([path.size]), self.day, self.season, self.year)[0]
+            change = (known * self._regressions()[0]).sum(axis=1)
+            path = np.concatenate([path, path[-self.season :] + change])
+        return path[size : size + steps]
+
+    def predict(self, steps: int) -> Prediction:
+        errors = self._regressions()[1][:, :steps]
+        if steps > self.season:
+            origins = [o for o in self._origins() if o + steps <= self.known]
+            paths = [self._path(self.history[:o], steps) for o in origins]
+            errors = np.array([self.history[o : o + steps] for o in origins]) - np.array(paths)
+        return Prediction(self._path(self.history, steps), errors=errors)
+
+
+@dataclass(frozen=True)
+class DirectRegression:
+    """Regressions on recent deviations, one a step ahead; needs about a year of weeks."""
+
+    log: bool = True
+    name: str = "direct"
+
+    def fit(self, history: Array, seasons: tuple[int, ...]) -> _DirectState:
+        day, season = min(seasons, default=0), max(seasons, default=0)
+        whole, needed = history.size // season if season else 0, _LEAST + _PROFILE + 3
+        if whole < needed:
+            raise ValueError(f"direct: {whole} whole seasons are too few, need {needed}")
+        year = _YEAR * season if whole >= _LEAST + _YEAR + 4 else 0
+        return _DirectState(history, history.size, day, season, year)
