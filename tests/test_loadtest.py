@@ -1,5 +1,6 @@
 """The load generator keeps its schedule, counts from the intended time and keeps errors apart."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def make_result(latency_ms, *, lateness_ms=0.0, codes=None, warmup_s=0.0, comple
         wait_s=np.zeros_like(latency_s),
         service_s=latency_s,
         batch=np.ones_like(latency_s),
+        began=0.0,
         warmup_s=warmup_s,
         duration_s=latency_s.size * 0.01,
         max_lateness_share=0.5,
@@ -127,6 +129,14 @@ def test_gate_says_why_a_test_is_not_valid(options, doubt):
     result = make_result([5.0] * 50, **options)
     assert not result.valid
     assert doubt in result.doubt
+
+
+def test_service_time_of_a_server_that_tells_none_is_the_gap_between_answers():
+    result = make_result([5.0] * 50)
+    np.testing.assert_allclose(result.service_sample(), 0.005)
+    silent = dataclasses.replace(result, service_s=np.full(50, np.nan))
+    np.testing.assert_allclose(silent.service_sample(), 0.01)
+    assert silent.service_quantiles()["service_ms"].median() == pytest.approx(10.0)
 
 
 def test_no_answer_is_no_latency():

@@ -52,7 +52,9 @@ class Bench:
         self.tables: dict[str, pd.DataFrame] = {}
         self.replaced: list[str] = []
 
-    def take(self, names: list[str], measurement: Callable[[], Tables]) -> Tables:
+    def take(
+        self, names: list[str], measurement: Callable[[], Tables], *, attempts: int = 2
+    ) -> Tables:
         """Measure some tables; if one has a row that is not ``valid``, once more; then the reference's.
 
         Parameters
@@ -61,9 +63,11 @@ class Bench:
             Tables that ``measurement`` gives.
         measurement : callable
             Without arguments; returns the tables by name.
+        attempts : int
+            1 for a measurement that repeats what is not valid itself (`sweep`).
         """
         found: Tables | None = None
-        for _ in range(2 if self.measure else 0):
+        for _ in range(attempts if self.measure else 0):
             taken = measurement()
             if all("valid" not in taken[name] or taken[name]["valid"].all() for name in names):
                 found = taken

@@ -46,7 +46,7 @@ class Record:
         """Write all rows, in order of the intended time, with times from ``begin``."""
         rows = np.array(sorted(self._rows), dtype=float).reshape(-1, 7)
         rows[:, :3] -= begin
-        np.savez(path, rows=rows, cpu_s=cpu_s, complete=complete)
+        np.savez(path, rows=rows, began=begin, cpu_s=cpu_s, complete=complete)
 
 
 def open_loop(

@@ -34,6 +34,8 @@ class LoadTestResult:
     wait_s, service_s, batch : array (n,)
         The server's own account of each request: time in its queue, time in its slot, examples in the
         batch; NaN where the server does not tell.
+    began : float
+        `time.monotonic` at time 0.
     warmup_s, duration_s : float
         Requests due before ``warmup_s`` are left out of every figure; the schedule ends at
         ``duration_s``.
@@ -52,6 +54,7 @@ class LoadTestResult:
     wait_s: Array
     service_s: Array
     batch: Array
+    began: float
     warmup_s: float
     duration_s: float
     max_lateness_share: float
@@ -165,7 +168,7 @@ class LoadTestResult:
         row |= {
             "wait_ms": 1e3 * wait.mean(),
             "service_ms": 1e3 * service.mean(),
-            "overhead_ms": mean - 1e3 * (wait + service).mean(),
+            "outside_ms": mean - 1e3 * (wait + service).mean(),
             "utilization": float((service / self.batch[self.ok]).sum())
             / (self.duration_s - self.warmup_s),
             "lateness_p99_ms": float(np.quantile(self.lateness_ms, 0.99)),
@@ -175,10 +178,20 @@ class LoadTestResult:
         }
         return row
 
+    def service_sample(self) -> Array:
+        """Service times (s) of the good answers.
+
+        The server's own account; where it gives none, the gaps between successive answers, which are
+        the service times of one slot as long as it is never idle (a saturated closed loop).
+        """
+        if np.isfinite(self.service_s[self.ok]).all():
+            return np.asarray(self.service_s[self.ok])
+        return np.diff(np.sort(self.done_s[self.ok]))
+
     def service_quantiles(self) -> pd.DataFrame:
-        """Quantiles of the server's own service time: columns ``probability``, ``service_ms``."""
+        """Quantiles of `service_sample`: columns ``probability``, ``service_ms``."""
         import pandas as pd
 
         probability = np.linspace(0.005, 0.995, 100).round(4)
-        quantiles = np.quantile(self.service_s[self.ok], probability) * 1e3
+        quantiles = np.quantile(self.service_sample(), probability) * 1e3
         return pd.DataFrame({"probability": probability, "service_ms": quantiles.round(4)})

@@ -59,9 +59,9 @@ def run(
     if times[-1] < warmup_s:
         raise ValueError(f"all {times.size} arrivals fall into the warm-up of {warmup_s} s")
     plan = {"target": target, "clients": 0, "timeout_s": timeout_s, "cores": list(cores or ())}
-    rows, cpu_s, complete = _generate(plan, requests, times, float(times[-1]) + 4 * timeout_s)
+    output = _generate(plan, requests, times, float(times[-1]) + 4 * timeout_s)
     duration_s = float(np.ceil(times[-1] * 1e3) / 1e3) + 1e-3
-    return _result(rows, warmup_s, duration_s, max_lateness_share, cpu_s, complete)
+    return _result(output, warmup_s, duration_s, max_lateness_share)
 
 
 def run_closed(
@@ -98,13 +98,13 @@ def run_closed(
         "timeout_s": timeout_s,
         "cores": list(cores or ()),
     }
-    rows, cpu_s, complete = _generate(plan, requests, None, duration_s + 4 * timeout_s)
-    return _result(rows, warmup_s, duration_s, 1.0, cpu_s, complete)
+    output = _generate(plan, requests, None, duration_s + 4 * timeout_s)
+    return _result(output, warmup_s, duration_s, 1.0)
 
 
 def _generate(
     plan: dict[str, Any], requests: Sequence[bytes], arrivals: Any, patience_s: float
-) -> tuple[Any, float, bool]:
+) -> dict[str, Any]:
     if not requests or not all(requests):
         raise ValueError("give one or more serialised requests")
     with tempfile.TemporaryDirectory(prefix="capkit-load-") as name:
@@ -132,13 +132,13 @@ def _generate(
             said = words.decode(errors="replace").strip()[-1000:]
             raise RuntimeError(f"the load generator ended with {process.returncode}: {said}")
         with np.load(folder / "result.npz") as file:
-            return file["rows"], float(file["cpu_s"]), bool(file["complete"])
+            return dict(file)
 
 
 def _result(
-    rows: Any, warmup_s: float, duration_s: float, share: float, cpu_s: float, complete: bool
+    output: dict[str, Any], warmup_s: float, duration_s: float, share: float
 ) -> LoadTestResult:
-    columns = rows.T
+    columns = output["rows"].T
     return LoadTestResult(
         intended_s=columns[0],
         sent_s=columns[1],
@@ -147,9 +147,10 @@ def _result(
         wait_s=columns[4],
         service_s=columns[5],
         batch=columns[6],
+        began=float(output["began"]),
         warmup_s=warmup_s,
         duration_s=duration_s,
         max_lateness_share=share,
-        generator_cpu_s=cpu_s,
-        complete=complete,
+        generator_cpu_s=float(output["cpu_s"]),
+        complete=bool(output["complete"]),
     )

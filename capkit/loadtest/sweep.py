@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ def sweep(
     *,
     duration_s: float,
     warmup_s: float = 0.3,
+    max_service_s: float = float("inf"),
     pid: int | None = None,
     path: str | Path | None = None,
     cores: Sequence[int] | None = None,
@@ -42,6 +44,8 @@ def sweep(
         Draws the arrivals; all levels are drawn before the first is measured.
     duration_s, warmup_s : float
         Seconds counted at each level, and seconds of load before them.
+    max_service_s : float
+        A level whose mean service time exceeds this is not valid: something else slowed the server.
     pid : int, optional
         The server's process, whose CPU and memory are sampled.
     path : str or Path, optional
@@ -54,7 +58,8 @@ def sweep(
     Returns
     -------
     DataFrame
-        One row a level (`LoadTestResult.row`) with ``cpu_percent`` and ``memory_mib`` of the server.
+        One row a level (`LoadTestResult.row`) with ``cpu_percent`` and ``memory_mib`` of the server (NaN
+        without ``pid``). A level that its validity gate rejects is measured once more.
         After an interrupt: the levels that were measured.
     """
     import pandas as pd
@@ -68,19 +73,21 @@ def sweep(
     rows: list[dict[str, object]] = []
     try:
         for arrivals in tqdm(schedules, desc="load levels", disable=None, leave=False):
-            sampler = Sampler(pid=pid)
-            with sampler:
-                result = run(target, arrivals, requests, warmup_s=warmup_s, cores=cores)
-            if not result.valid:
-                sampler = Sampler(pid=pid)
-                with sampler:
+            for _ in range(2):
+                started = time.monotonic()
+                with Sampler(pid=pid) as sampler:
                     result = run(target, arrivals, requests, warmup_s=warmup_s, cores=cores)
-            row = result.row()
-            if pid is not None:
-                samples = sampler.frame()
-                busy = samples[samples["t_s"] > warmup_s]
-                row["cpu_percent"] = busy["cpu_percent"].mean()
-                row["memory_mib"] = busy["memory_mib"].max()
+                row = result.row()
+                row["valid"] = result.valid and not row["service_ms"] > 1e3 * max_service_s
+                if row["valid"]:
+                    break
+            begin = result.began - started
+            samples = sampler.frame()
+            loaded = samples["t_s"].between(
+                begin + warmup_s + sampler.interval_s, begin + result.duration_s
+            )
+            for column in ("cpu_percent", "memory_mib"):
+                row[column] = samples[column][loaded].mean() if pid is not None else float("nan")
             rows.append(row)
             if results is not None:
                 results.append(result)

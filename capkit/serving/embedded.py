@@ -32,6 +32,8 @@ OPTIONS = (
     ("grpc.max_receive_message_length", 2**31 - 1),
     ("grpc.max_send_message_length", 2**31 - 1),
     ("grpc.so_reuseport", 0),
+    ("grpc.server.max_pending_requests", 10**6),
+    ("grpc.server.max_pending_requests_hard_limit", 10**6),
 )
 
 

@@ -22,7 +22,6 @@ from typing import Any
 from capkit.serving.batching import Batching
 from capkit.serving.device import Device
 from capkit.serving.metrics import PATH as METRICS_PATH
-from capkit.serving.model import latest_version
 
 PROGRAM = "tensorflow_model_server"
 IMAGE = "tensorflow/serving"
@@ -33,6 +32,28 @@ LABELS = {
     "embedded": "embedded stand-in",
 }
 STOP_S = 15.0
+
+
+def latest_version(base_path: str | Path) -> int:
+    """The highest version below a model's base path: folders named by a number.
+
+    Raises
+    ------
+    ValueError
+        There is no such folder with a SavedModel in it.
+    """
+    base = Path(base_path)
+    versions = [
+        int(child.name)
+        for child in (base.iterdir() if base.is_dir() else ())
+        if child.name.isascii() and child.name.isdigit() and (child / "saved_model.pb").is_file()
+    ]
+    if not versions:
+        raise ValueError(
+            f"no version folder with a saved_model.pb below {base}: "
+            "export the model to a numbered folder, such as mnist_cnn/1"
+        )
+    return max(versions)
 
 
 def choose_backend(backend: str, device: Device | None) -> str:
@@ -132,7 +153,7 @@ class Server:
     device : str
         ``cpu``, or the emulated device.
     pid : int or None
-        Its process, where it was started here.
+        Its process, where it is known.
     """
 
     def __init__(
@@ -143,6 +164,7 @@ class Server:
         backend: str,
         model_name: str,
         device: str = "cpu",
+        pid: int | None = None,
         process: subprocess.Popen[bytes] | None = None,
         folder: str = "",
     ) -> None:
@@ -151,7 +173,7 @@ class Server:
         self.backend = backend
         self.model_name = model_name
         self.device = device
-        self.pid = process.pid if process else None
+        self.pid = process.pid if process else pid
         self._finalizer = weakref.finalize(self, _end, process, folder)
 
     def stop(self) -> None:
@@ -184,9 +206,26 @@ def _end(process: subprocess.Popen[bytes] | None, folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def attach(target: str, model_name: str, *, rest_url: str = "") -> Server:
-    """A server that runs already, by its gRPC address; it is not stopped."""
-    return Server(target, rest_url, backend=f"server at {target}", model_name=model_name)
+def attach(target: str, model_name: str) -> Server:
+    """A server that runs already, by its gRPC address; REST is taken to be on port 8501.
+
+    Its process is found if it listens on this machine and is ours to see.
+    """
+    import psutil
+
+    host, _, port = target.rpartition(":")
+    pids = [
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == int(port)
+    ]
+    return Server(
+        target,
+        f"http://{host}:8501",
+        backend=f"server at {target}",
+        model_name=model_name,
+        pid=pids[0] if pids and host in ("127.0.0.1", "localhost") else None,
+    )
 
 
 def serve(

@@ -12,31 +12,10 @@ from numpy.typing import NDArray
 
 from capkit.serving import api
 from capkit.serving.errors import ServingError
+from capkit.serving.launch import latest_version
 
 Arrays = dict[str, NDArray[Any]]
 DEFAULT_SIGNATURE = "serving_default"
-
-
-def latest_version(base_path: str | Path) -> int:
-    """The highest version below a model's base path: folders named by a number.
-
-    Raises
-    ------
-    ValueError
-        There is no such folder with a SavedModel in it.
-    """
-    base = Path(base_path)
-    versions = [
-        int(child.name)
-        for child in (base.iterdir() if base.is_dir() else ())
-        if child.name.isascii() and child.name.isdigit() and (child / "saved_model.pb").is_file()
-    ]
-    if not versions:
-        raise ValueError(
-            f"no version folder with a saved_model.pb below {base}: "
-            "export the model to a numbered folder, such as mnist_cnn/1"
-        )
-    return max(versions)
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,9 @@ class ServiceProfile:
         Requests of one image a second, closed loop, one server saturated.
     request_bytes, response_bytes : int
         Sizes of the two messages.
-    cpu_s_per_request, memory_mib : float
-        CPU time of the server process per request; its resident memory.
+    cpu_s_per_request, memory_mib : float or None
+        CPU time of the server process per request; its resident memory. None for a server whose
+        process could not be seen.
     backend, device : str
         Which server answered; ``cpu`` or the emulated device.
     """
@@ -106,8 +107,8 @@ class ServiceProfile:
     throughput_rps: float
     request_bytes: int
     response_bytes: int
-    cpu_s_per_request: float
-    memory_mib: float
+    cpu_s_per_request: float | None
+    memory_mib: float | None
     backend: str
     device: str
 
@@ -117,8 +118,9 @@ class ServiceProfile:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         for name in ("service_cv2", "overhead_s", "fixed_s", "cpu_s_per_request", "memory_mib"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be zero or more, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name} must be zero or more, got {value}")
 
     @property
     def service_rate(self) -> float:
