@@ -18,7 +18,7 @@ PROFILE = training.TrainingProfile(
     examples_per_s={8: 2000.0, 128: 10_000.0},
     fixed_s=0.003,
     per_example_s=0.0001,
-    epoch_overhead=1.1,
+    fit_extra_s=0.001,
     accuracy=0.94,
     accuracy_low=0.92,
     accuracy_high=0.95,
@@ -254,12 +254,12 @@ def test_profile_survives_json():
 
 
 def test_hours_are_steps_times_step_time():
-    """4,000 images in 125 steps of 32: 3 + 3.2 ms each; a rest of 8 costs a step of 3.8 ms."""
-    assert PROFILE.step_s(32) == pytest.approx(0.0062)
+    """4,000 images in 125 steps of 32: 3 + 1 + 3.2 ms each; a rest of 8 costs a step of 4.8 ms."""
+    assert PROFILE.step_s(32) == pytest.approx(0.0072)
     hours = PROFILE.accelerator_hours(4000, 3)
-    assert hours == pytest.approx(3 * 125 * 0.0062 * 1.1 / 3600)
+    assert hours == pytest.approx(3 * 125 * 0.0072 / 3600)
     more = PROFILE.accelerator_hours(4008, 3)
-    assert more - hours == pytest.approx(3 * 0.0038 * 1.1 / 3600)
+    assert more - hours == pytest.approx(3 * 0.0048 / 3600)
     assert PROFILE.accelerator_hours(4000, 3, batch_size=128) < hours
 
 
@@ -267,6 +267,7 @@ def test_hours_are_steps_times_step_time():
     ("change", "message"),
     [
         ({"fixed_s": 0.0}, "fixed_s"),
+        ({"fit_extra_s": -0.004}, r"fixed_s \+ fit_extra_s"),
         ({"memory_mib": float("nan")}, "memory_mib"),
         ({"examples_per_s": {8: -1.0}}, r"examples_per_s\[8\]"),
         ({"accuracy": 0.99}, "must hold the accuracy"),

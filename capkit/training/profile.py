@@ -133,8 +133,8 @@ class TrainingProfile:
         Measured rate by batch size.
     fixed_s, per_example_s : float
         Step time = fixed + per example x batch size, where the line holds.
-    epoch_overhead : float
-        Measured time of an epoch by ``fit`` over the sum of its steps.
+    fit_extra_s : float
+        What ``fit`` adds to a step; a small negative value is the noise of the measurement.
     accuracy, accuracy_low, accuracy_high : float
         On the test images, with its 95 % Wilson interval.
     parameters, flops_per_image : int
@@ -150,7 +150,7 @@ class TrainingProfile:
     examples_per_s: dict[int, float]
     fixed_s: float
     per_example_s: float
-    epoch_overhead: float
+    fit_extra_s: float
     accuracy: float
     accuracy_low: float
     accuracy_high: float
@@ -164,8 +164,11 @@ class TrainingProfile:
 
     def __post_init__(self) -> None:
         positive = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.type in ("int", "float")
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.type in ("int", "float") and f.name != "fit_extra_s"
         }
+        positive["fixed_s + fit_extra_s"] = self.fixed_s + self.fit_extra_s
         positive |= {f"examples_per_s[{size}]": rate for size, rate in self.examples_per_s.items()}
         wrong = {name: value for name, value in positive.items() if not 0 < value < math.inf}
         if wrong:
@@ -177,23 +180,22 @@ class TrainingProfile:
             )
 
     def step_s(self, batch_size: int) -> float:
-        """Predicted seconds of one step."""
+        """Predicted seconds of one step by ``fit``."""
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        return self.fixed_s + self.per_example_s * batch_size
+        return self.fixed_s + self.fit_extra_s + self.per_example_s * batch_size
 
     def accelerator_hours(self, examples: int, epochs: int, batch_size: int | None = None) -> float:
         """Predicted hours of this device for ``epochs`` passes over ``examples`` images.
 
-        Full steps and the last, smaller one, times the overhead of an epoch; ``batch_size`` is the
-        measured run's unless given.
+        Full steps and the last, smaller one; ``batch_size`` is the measured run's unless given.
         """
         if examples < 1 or epochs < 1:
             raise ValueError(f"examples and epochs must be at least 1, got {examples}, {epochs}")
         size = self.batch_size if batch_size is None else batch_size
         steps, rest = divmod(examples, size)
         seconds = steps * self.step_s(size) + (self.step_s(rest) if rest else 0.0)
-        return epochs * seconds * self.epoch_overhead / 3600
+        return epochs * seconds / 3600
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: batch sizes become strings."""
