@@ -6,13 +6,6 @@ from capkit.tco.ownership import net_present_cost, power_cost_usd_h
 from capkit.tco.solvers import SolverLimitError, installed_solvers, quiet
 
 __all__ = [
-    "PURCHASES",
-    "Fleet",
-    "InfeasibleError",
-    "SolverLimitError",
-    "installed_solvers",
-    "net_present_cost",
-    "optimize",
-    "power_cost_usd_h",
-    "quiet",
-]
+    "PURCHASES", "Fleet", "InfeasibleError", "SolverLimitError", "installed_solvers", "net_present_cost",
+    "optimize", "power_cost_usd_h", "quiet",
+]  # fmt: skip

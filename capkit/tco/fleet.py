@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from capkit.tco.formulation import Demand, Formulation, Terms, formulate, read_demand, read_options
 from capkit.tco.program import Floats, Program
-from capkit.tco.solvers import solve
+from capkit.tco.solvers import Solution, solve
 
 
 class InfeasibleError(ValueError):
@@ -19,40 +19,24 @@ class InfeasibleError(ValueError):
 
 @dataclass(frozen=True, repr=False)
 class Fleet:
-    """The cheapest fleet found.
-
-    Attributes
-    ----------
-    counts : DataFrame
-        One row an option, purchase and zone in use: ``name, purchase, zone, count`` (the most at any
-        time), ``instance_hours``, ``cost_usd`` (over all periods).
-    schedule : DataFrame
-        One row a period and machine group in use: ``period, name, purchase, zone, count``.
-    periods : DataFrame
-        One row a period: ``cost_usd_h``, ``machines``, and for each resource ``<name>_demand``,
-        ``<name>`` (what the fleet has) and ``<name>_after_loss`` (what is left when the largest zones
-        are lost).
-    total_cost_usd, cost_usd_h : float
-        Cost over all periods, and per hour on average.
-    gap : float
-        Relative distance of the cost to the best bound that was proven.
-    proven : bool
-        The gap that was asked for was reached; False when the time limit came first.
-    binding : DataFrame
-        The constraints that stop the fleet from being one machine smaller: ``constraint``, and in how
-        many ``periods``.
-    solver : str
-        Who solved it.
-    """
+    """The cheapest fleet found; prints as a table."""
 
     counts: pd.DataFrame
-    schedule: pd.DataFrame = field(repr=False)
-    periods: pd.DataFrame = field(repr=False)
+    """``name, purchase, zone, count`` (the most at any time), ``instance_hours``, ``cost_usd`` (in all)."""
+    schedule: pd.DataFrame
+    """``period, name, purchase, zone, count``, for each period."""
+    periods: pd.DataFrame
+    """``period, cost_usd_h, machines``, and by resource ``<name>_demand``, ``<name>`` (what the fleet
+    has), ``<name>_after_loss`` (what is left when the largest zones are lost)."""
     total_cost_usd: float
     cost_usd_h: float
+    """Mean over all periods."""
     gap: float
+    """Relative distance of the cost to the best bound that was proven."""
     proven: bool
+    """The gap that was asked for was reached; False when the time limit came first."""
     binding: pd.DataFrame
+    """``constraint``s that stop the fleet from being one machine smaller, and in how many ``periods``."""
     solver: str
 
     def __repr__(self) -> str:
@@ -95,20 +79,18 @@ def optimize(
     options : DataFrame
         One row a machine type: ``name``, ``cost_usd_h`` (on demand), ``capacity`` or one column for each
         resource in demand; for other purchases ``reserved_1y_usd_h``, ``reserved_3y_usd_h``,
-        ``spot_usd_h`` (NaN: not sold so); ``limit``, the most machines of the type at any time (NaN:
-        none). Further columns are ignored.
-    demand : number, sequence, or mapping/DataFrame of them by resource
-        What must be carried, in the unit of ``capacity``; a sequence has one value a period.
+        ``spot_usd_h`` (NaN: not sold so); ``limit``, the most machines of it at any time (NaN: none).
+    demand : number, sequence (one value a period), or mapping/DataFrame of them by resource
+        What must be carried, in the unit of ``capacity``.
     solver : str
         One of `installed_solvers`.
     purchases : sequence of str
-        Of ``on_demand``, ``reserved_1y``, ``reserved_3y``, ``spot``. Reserved machines are there, and
-        paid, in every period; the others follow the demand.
+        Of `PURCHASES`. Reserved machines are there, and paid, in every period; the others follow.
     period_h : float
         Hours in a period.
     zones, lost_zones : int
         Availability zones, and how many of them may fail at once with the demand still met (by default
-        one, if there are at least two zones).
+        one, if there are two or more).
     spot_share : float
         Spot machines hold at most this share of each resource in each zone and period.
     minimum_each : int
@@ -127,8 +109,6 @@ def optimize(
     SolverLimitError
         The model is too large for the solver's licence.
 
-    Examples
-    --------
     >>> options = pd.DataFrame({"name": ["small", "large"], "cost_usd_h": [1.0, 3.5], "capacity": [2, 8]})
     >>> optimize(options, 11)
      name  purchase  zone 1  instance_hours  cost_usd
@@ -145,7 +125,7 @@ def optimize(
     solution = solve(formulation.program, solver, gap=gap, time_limit_s=time_limit_s)
     if solution.values is None:
         raise InfeasibleError(_conflict(formulation, solver))
-    return _fleet(formulation, terms, solution.values, solution.gap, solution.proven, solver)
+    return _fleet(formulation, terms, solution, solver)
 
 
 def _conflict(formulation: Formulation, solver: str) -> str:
@@ -170,38 +150,32 @@ def _conflict(formulation: Formulation, solver: str) -> str:
     )
 
 
-def _fleet(
-    formulation: Formulation, terms: Terms, values: Floats, gap: float, proven: bool, solver: str
-) -> Fleet:
+def _fleet(formulation: Formulation, terms: Terms, solution: Solution, solver: str) -> Fleet:
+    program, values = formulation.program, solution.values
+    assert values is not None
     schedule = _schedule(formulation, values)
-    spent = schedule.assign(
-        instance_hours=schedule["count"] * terms.period_h,
-        cost_usd=schedule["count"] * schedule["usd_h"] * terms.period_h,
-    )
-    counts = spent.groupby(["option", "name", "purchase", "zone"], as_index=False).agg(
-        count=("count", "max"),
-        instance_hours=("instance_hours", "sum"),
-        cost_usd=("cost_usd", "sum"),
+    hours = schedule["count"] * terms.period_h
+    counts = (
+        schedule.assign(instance_hours=hours, cost_usd=hours * schedule["usd_h"])
+        .groupby(["option", "name", "purchase", "zone"], as_index=False)
+        .agg({"count": "max", "instance_hours": "sum", "cost_usd": "sum"})
     )
     total = float(counts["cost_usd"].sum())
-    tight = {(r.family, r.group) for r in formulation.program.rows if r.is_tight(values)}
-    in_periods = np.bincount(formulation.group)
-    binding = {
-        family: sum(int(in_periods[g]) for name, g in tight if name == family)
-        for family in formulation.program.families
-    }
+    tight = {(row.family, row.group) for row in program.rows if row.is_tight(values)}
+    of_group = np.bincount(formulation.group)
+    binding = [
+        (family, sum(int(of_group[g]) for name, g in tight if name == family))
+        for family in program.families
+    ]
     return Fleet(
         counts=counts.drop(columns="option"),
         schedule=schedule.drop(columns=["option", "usd_h"]),
         periods=_periods(formulation, terms, schedule),
         total_cost_usd=total,
         cost_usd_h=total / (len(formulation.demand) * terms.period_h),
-        gap=gap,
-        proven=proven,
-        binding=pd.DataFrame(
-            [(family, count) for family, count in binding.items() if count],
-            columns=["constraint", "periods"],
-        ),
+        gap=solution.gap,
+        proven=solution.proven,
+        binding=pd.DataFrame([b for b in binding if b[1]], columns=["constraint", "periods"]),
         solver=solver,
     )
 
@@ -210,23 +184,14 @@ def _schedule(formulation: Formulation, values: Floats) -> pd.DataFrame:
     """Machines in use: one row a period, option, purchase and zone."""
     names = formulation.options["name"]
     rows = [
-        (
-            period,
-            column.option,
-            names[column.option],
-            column.purchase,
-            zone + 1,
-            count,
-            column.usd_h,
-        )
-        for column, count in zip(formulation.columns, values, strict=True)
+        (period, use.option, names[use.option], use.purchase, zone + 1, count, use.usd_h)
+        for use, count in zip(formulation.columns, values, strict=True)
         if count > 1e-9
-        for zone in range(column.zone, column.zone + formulation.zone_copies)
-        for period in np.flatnonzero((column.group == -1) | (formulation.group == column.group))
+        for zone in range(use.zone, use.zone + formulation.zone_copies)
+        for period in np.flatnonzero((use.group == -1) | (formulation.group == use.group))
     ]
-    table = pd.DataFrame(
-        rows, columns=["period", "option", "name", "purchase", "zone", "count", "usd_h"]
-    )
+    columns = ["period", "option", "name", "purchase", "zone", "count", "usd_h"]
+    table = pd.DataFrame(rows, columns=columns)
     whole = {} if formulation.program.relaxed else {"count": int}
     order = ["period", "option", "purchase", "zone"]
     return table.astype(whole).sort_values(order, ignore_index=True)
@@ -235,16 +200,11 @@ def _schedule(formulation: Formulation, values: Floats) -> pd.DataFrame:
 def _periods(formulation: Formulation, terms: Terms, schedule: pd.DataFrame) -> pd.DataFrame:
     """What each period has, costs and needs."""
     demand = formulation.demand
-    cost = (schedule["count"] * schedule["usd_h"]).groupby(schedule["period"]).sum()
-    table = pd.DataFrame(
-        {
-            "period": demand.index,
-            "cost_usd_h": cost.reindex(demand.index, fill_value=0.0),
-            "machines": schedule.groupby("period")["count"]
-            .sum()
-            .reindex(demand.index, fill_value=0),
-        }
+    spent = schedule.assign(
+        cost_usd_h=schedule["count"] * schedule["usd_h"], machines=schedule["count"]
     )
+    table = spent.groupby("period")[["cost_usd_h", "machines"]].sum()
+    table = table.reindex(demand.index, fill_value=0).rename_axis("period").reset_index()
     for resource in demand:
         amount = schedule["count"] * formulation.options[resource].to_numpy()[schedule["option"]]
         by_zone = np.zeros((len(demand), terms.zones))

@@ -65,13 +65,6 @@ class Terms:
 def read_demand(demand: Demand) -> pd.DataFrame:
     """Demand as a table: one row a period, one column a resource (``capacity`` if only one is given).
 
-    Raises
-    ------
-    ValueError
-        A demand is negative, not a number, or the resources differ in their number of periods.
-
-    Examples
-    --------
     >>> read_demand({"capacity": [5, 7], "memory_gib": 3})
        capacity  memory_gib
     0       5.0         3.0
@@ -96,14 +89,7 @@ def read_demand(demand: Demand) -> pd.DataFrame:
 
 
 def read_options(options: pd.DataFrame, resources: Sequence[str], terms: Terms) -> pd.DataFrame:
-    """The columns of ``options`` that the program needs, checked, with ``limit`` (inf: none).
-
-    Raises
-    ------
-    ValueError
-        A column is missing (named), a name appears twice, a price is negative or missing, a capacity is
-        zero or missing.
-    """
+    """The columns of ``options`` that the program needs, checked, with ``limit`` (inf: none)."""
     prices = [PURCHASES[purchase] for purchase in terms.purchases]
     needed = ["name", *prices, *resources]
     missing = [column for column in needed if column not in options.columns]

@@ -14,24 +14,11 @@ def _check(**values: float) -> None:
 
 
 def power_cost_usd_h(power_w: float, *, pue: float, electricity_usd_kwh: float) -> float:
-    """Electricity of a machine and of its cooling: power x PUE x price.
+    """Electricity of a machine and of its cooling, USD/h: power x PUE x price.
 
-    Parameters
-    ----------
-    power_w : float
-        Mean electrical power of the machine, watts.
-    pue : float
-        Power usage effectiveness (电能利用效率): power of the whole site over that of its machines, >= 1.
-    electricity_usd_kwh : float
-        Price of a kilowatt-hour, USD.
+    ``power_w`` is the machine's mean power in watts, ``pue`` the power usage effectiveness (电能利用效率: the
+    site's power over that of its machines, at least 1). A ValueError refuses what cannot be.
 
-    Raises
-    ------
-    ValueError
-        A value is negative or not finite, or the PUE is below 1.
-
-    Examples
-    --------
     >>> power_cost_usd_h(1000.0, pue=1.5, electricity_usd_kwh=0.10)
     0.15
     """
@@ -49,33 +36,24 @@ def net_present_cost(
     usd_h: float = 0.0,
     residual_usd: float = 0.0,
 ) -> float:
-    """Net present cost (净现值成本): the purchase now, the running cost year by year, the residual value.
+    """Net present cost (净现值成本) in USD of today: the purchase, the running cost, less the residual value.
 
     Parameters
     ----------
     years : int
         How long the machine is kept.
     discount_rate : float
-        Yearly rate at which money of later years is worth less (0.08 for 8 %).
-    purchase_usd : float
-        Paid at the start; 0 for a rented machine.
+        Yearly rate at which later money is worth less (0.08 for 8 %).
+    purchase_usd, residual_usd : float
+        Paid at the start (0 for a rented machine), and what the machine sells for after the last year.
     usd_h : float
         Running cost (rent, or power, space and staff) in every hour; each year's sum is paid at its end.
-    residual_usd : float
-        What the machine sells for after the last year.
-
-    Returns
-    -------
-    float
-        USD of today.
 
     Raises
     ------
     ValueError
         A value is negative or not finite, or ``years`` is below 1.
 
-    Examples
-    --------
     One USD/h for three years at 10 % is worth the annuity factor 2.486852 times 8,760 USD:
 
     >>> round(net_present_cost(years=3, discount_rate=0.10, usd_h=1.0), 2)

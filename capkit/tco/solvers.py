@@ -86,14 +86,8 @@ def solve(
 ) -> Solution:
     """Solve a program by one of `SOLVERS`, down to a relative gap or until the time is over.
 
-    Raises
-    ------
-    ValueError
-        The solver is unknown or not installed; the message lists those that are.
-    SolverLimitError
-        The model is too large for the solver's licence.
-    RuntimeError
-        No solution in the time given.
+    Raises ValueError (no such solver here; those installed are listed), SolverLimitError (the model is
+    too large for the solver's licence), RuntimeError (no solution in the time given).
     """
     with quiet():
         backend = _backend(solver, gapRel=gap, timeLimit=time_limit_s)
@@ -114,11 +108,9 @@ def solve(
                 "take solver='highs', which has no limit"
             ) from error
         found, proven = _outcome(problem, outcome)
+        if not found and not proven:
+            raise RuntimeError(f"{solver} found no fleet in {time_limit_s:g} s: raise time_limit_s")
         if not found:
-            if not proven:
-                raise RuntimeError(
-                    f"{solver} found no fleet in {time_limit_s:g} s: raise time_limit_s"
-                )
             return Solution(None, proven=True, gap=0.0)
         values = np.array([variable.varValue for variable in variables], dtype=float)
     values = np.maximum(values, 0.0) if program.relaxed else np.abs(np.rint(values))
@@ -148,11 +140,8 @@ def _to_pulp(program: Program) -> tuple[Any, list[Any]]:
 def _outcome(problem: Any, outcome: Any) -> tuple[bool, bool]:
     """Whether there is a solution, and whether the answer is proven (optimal, or that there is none)."""
     if hasattr(outcome, "has_solution"):  # PuLP 4
-        proven = outcome.status.name in ("Optimal", "GapLimit")
-        return bool(outcome.has_solution), proven or outcome.status.name in (
-            "Infeasible",
-            "Undefined",
-        )
+        final = ("Optimal", "GapLimit", "Infeasible", "Undefined")
+        return bool(outcome.has_solution), outcome.status.name in final
     if problem.status == 1:  # PuLP 3: a solution, of which sol_status 1 says that it is optimal
         return True, problem.sol_status == 1
     return False, problem.status in (-1, -3)
