@@ -23,27 +23,16 @@ SYNC_S = 15.0  # period of the Kubernetes controller
 
 @dataclass(frozen=True)
 class State:
-    """What a controller sees at one step.
-
-    Attributes
-    ----------
-    time_s : float
-        Seconds since the start.
-    ready, starting : int
-        Servers that answer, and servers ordered that do not answer yet.
-    utilization : float
-        Mean busy share of the ready servers over the last step.
-    recommended : sequence of int
-        What this controller recommended at the earlier steps, oldest first.
-    step_s : float
-        Seconds between steps.
-    """
+    """What a controller sees at one step."""
 
     time_s: float
     ready: int
     starting: int
+    """Servers ordered that do not answer yet."""
     utilization: float
+    """Mean busy share of the ready servers over the last step."""
     recommended: Sequence[int] = ()
+    """What this controller recommended at the earlier steps, oldest first."""
     step_s: float = SYNC_S
 
 
@@ -51,9 +40,7 @@ class Controller(Protocol):
     """What every controller has."""
 
     @property
-    def name(self) -> str:
-        """Name in tables."""
-        ...
+    def name(self) -> str: ...
 
     def recommend(self, state: State) -> int:
         """Servers wanted now."""
@@ -61,11 +48,11 @@ class Controller(Protocol):
 
     def settle(self, state: State, wanted: int) -> int:
         """The count to order: ``wanted`` after the controller's limits on change."""
-        ...
+        return wanted
 
 
 @dataclass(frozen=True)
-class Static:
+class Static(Controller):
     """A fleet that never changes.
 
     >>> Static(4).recommend(State(0.0, 2, 0, 0.9))
@@ -79,13 +66,9 @@ class Static:
         """The fixed count."""
         return self.servers
 
-    def settle(self, state: State, wanted: int) -> int:
-        """As wanted."""
-        return wanted
-
 
 @dataclass(frozen=True)
-class Scheduled:
+class Scheduled(Controller):
     """Servers ordered ahead of a known need: from a forecast, or from the truth itself (the oracle).
 
     Parameters
@@ -97,8 +80,6 @@ class Scheduled:
     lead_s : float
         How far ahead to look: the start-up time.
 
-    Examples
-    --------
     >>> plan = Scheduled([2, 5, 3], period_s=3600.0, lead_s=120.0)
     >>> [plan.recommend(State(t, 2, 0, 0.5)) for t in (0.0, 3480.0, 7200.0)]
     [2, 5, 3]
@@ -115,10 +96,6 @@ class Scheduled:
         first = min(int(state.time_s // self.period_s), needed.size - 1)
         last = int((state.time_s + state.step_s + self.lead_s - 1e-9) // self.period_s)
         return int(needed[first : last + 1].max())
-
-    def settle(self, state: State, wanted: int) -> int:
-        """As wanted."""
-        return wanted
 
 
 def hpa_replicas(
@@ -146,8 +123,6 @@ def hpa_replicas(
     tolerance : float
         No change while the ratio of use to target is this close to 1.
 
-    Examples
-    --------
     The documentation's own: 200m against 100m doubles, 50m halves, and within a tenth nothing happens.
 
     >>> hpa_replicas([0.2, 0.2], 0.1), hpa_replicas([0.05, 0.05], 0.1), hpa_replicas([0.54], 0.5)
@@ -177,7 +152,7 @@ def hpa_replicas(
 
 
 @dataclass(frozen=True)
-class HPA:
+class HPA(Controller):
     """The HorizontalPodAutoscaler on CPU use, with the defaults of autoscaling/v2.
 
     Parameters
@@ -189,8 +164,6 @@ class HPA:
     stabilization_s : float
         Scaling down follows the highest recommendation of this window.
 
-    Examples
-    --------
     >>> HPA(0.5).recommend(State(0.0, 4, 0, 0.9))
     8
     >>> HPA(0.5).settle(State(60.0, 8, 0, 0.1, recommended=[8, 7, 2, 2]), 2)
@@ -218,26 +191,15 @@ class HPA:
 
 @dataclass(frozen=True)
 class Operation:
-    """A stretch of time under a controller.
-
-    Attributes
-    ----------
-    controller : str
-        Its name.
-    ready, ordered : ndarray of shape (steps,)
-        Servers that answered in each step; those and the ones that were starting.
-    utilization : ndarray of shape (steps,)
-        Mean busy share of the ready servers.
-    step_s : float
-        Seconds a step.
-    replay : Replay
-        What happened to the requests.
-    """
+    """A stretch of time under a controller."""
 
     controller: str
     ready: NDArray[np.int64]
+    """Servers that answered, by step."""
     ordered: NDArray[np.int64]
+    """Those and the ones that were starting."""
     utilization: NDArray[np.float64] = field(repr=False)
+    """Mean busy share of the ready servers, by step."""
     step_s: float
     replay: Replay
 
@@ -307,8 +269,6 @@ def simulate(
     overhead_s : float
         Latency that does not occupy a server, in seconds.
 
-    Examples
-    --------
     >>> rng, service = np.random.default_rng(1), np.full(3, 0.01)
     >>> rates = np.repeat([100.0, 700.0], 120)
     >>> run = simulate(HPA(0.5), rates, service, SLO(0.99, 0.05), rng, startup_s=60.0, initial=2)
@@ -432,8 +392,6 @@ def manifests(
     zones : int
         Zones that the replicas are spread over evenly; `ValueError` if there are fewer replicas.
 
-    Examples
-    --------
     >>> print(manifests("digits", minimum=4, maximum=20, memory_mib=700)["hpa.yaml"].splitlines()[1])
     kind: HorizontalPodAutoscaler
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from urllib.request import urlopen
 
 import numpy as np
 import pandas as pd
@@ -48,8 +49,6 @@ def robust_z(values: ArrayLike, *, season: int = 1, history: int, floor: float =
     -----
     Iglewicz and Hoaglin, How to Detect and Handle Outliers, ASQC 1993.
 
-    Examples
-    --------
     >>> robust_z([10, 20, 11, 21, 12, 22, 11, 40], season=2, history=3, floor=1.0).round(1)
     array([ 0. ,  0. ,  0. ,  0. ,  0. ,  0. ,  0. , 12.8])
     """
@@ -71,9 +70,14 @@ def robust_z(values: ArrayLike, *, season: int = 1, history: int, floor: float =
 
 
 def cusum(
-    scores: ArrayLike, *, allowance: float = 0.5, limit: float = 4.0, ceiling: float = 100.0
+    scores: ArrayLike,
+    *,
+    allowance: float = 0.5,
+    limit: float = 4.0,
+    ceiling: float = 100.0,
+    upward: bool = False,
 ) -> Floats:
-    """Two-sided cumulative sum of standardised scores: small shifts that last add up.
+    """Cumulative sum of standardised scores: small shifts that last add up.
 
     Parameters
     ----------
@@ -85,18 +89,18 @@ def cusum(
         Bound on a single score.
     ceiling : float
         Bound on the sums: twice the alarm's threshold lets an alarm end soon after the shift does.
+    upward : bool
+        Only shifts upwards count; otherwise the larger of the two directions.
 
     Returns
     -------
     ndarray of shape (n,)
-        The larger of the sums for an upward and a downward shift; 0 when all is well.
+        The sum; 0 when all is well.
 
     Notes
     -----
     Page, Biometrika 41 (1954) 100-115; tabular form as in Montgomery, Statistical Quality Control.
 
-    Examples
-    --------
     >>> cusum([0, 0, 2, 2, 2, 0, 0]).tolist()
     [0.0, 0.0, 1.5, 3.0, 4.5, 4.0, 3.5]
     """
@@ -106,7 +110,7 @@ def cusum(
     for step, score in enumerate(bounded):
         up = min(max(0.0, up + score - allowance), ceiling)
         down = min(max(0.0, down - score - allowance), ceiling)
-        total[step] = max(up, down)
+        total[step] = up if upward else max(up, down)
     return total
 
 
@@ -125,24 +129,16 @@ def alarms(statistic: ArrayLike, threshold: float, *, persistence: int = 1) -> F
 
 @dataclass(frozen=True)
 class Detection:
-    """How good alarms are against labels.
-
-    Attributes
-    ----------
-    precision : float
-        Share of the alarmed steps that lie in a labelled window (0 where there is no alarm).
-    recall : float
-        Share of the labelled steps that are alarmed.
-    delay_h : float or None
-        Hours from the start of the label to the first alarm inside it; None if there is none.
-    false_episodes : int
-        Uninterrupted runs of alarms that begin outside the labelled windows.
-    """
+    """How good alarms are against labels."""
 
     precision: float
+    """Share of the alarmed steps that are labelled; 0 without an alarm."""
     recall: float
+    """Share of the labelled steps that are alarmed."""
     delay_h: float | None
+    """Hours from the start of the label to the first alarm inside it; None if there is none."""
     false_episodes: int
+    """Uninterrupted runs of alarms that begin outside the label."""
 
 
 def judge(alarmed: ArrayLike, labelled: ArrayLike, *, step_s: float) -> Detection:
@@ -160,8 +156,6 @@ def judge(alarmed: ArrayLike, labelled: ArrayLike, *, step_s: float) -> Detectio
     ValueError
         The shapes differ or nothing is labelled.
 
-    Examples
-    --------
     >>> judge([1, 0, 0, 1, 1], [0, 0, 1, 1, 1], step_s=3600)
     Detection(precision=0.6666666666666666, recall=0.6666666666666666, delay_h=1.0, false_episodes=1)
     """
@@ -193,8 +187,6 @@ def read_metrics(text: str) -> pd.DataFrame:
     DataFrame
         Columns ``name``, ``labels`` (dict), ``value``.
 
-    Examples
-    --------
     >>> page = ':tensorflow:serving:request_count{model_name="m",status="OK"} 7\\n'
     >>> read_metrics(page).to_dict("records")
     [{'name': ':tensorflow:serving:request_count', 'labels': {'model_name': 'm', 'status': 'OK'}, 'value': 7.0}]
@@ -208,6 +200,20 @@ def read_metrics(text: str) -> pd.DataFrame:
         [{"name": s.name, "labels": dict(s.labels), "value": float(s.value)} for s in samples],
         columns=["name", "labels", "value"],
     )
+
+
+def scrape(rest_url: str, *, timeout_s: float = 10.0) -> str:
+    """The metrics page of a server of TensorFlow Serving's API, as text (`read_metrics` reads it).
+
+    Parameters
+    ----------
+    rest_url : str
+        Address of its REST port, such as ``http://127.0.0.1:8501``.
+    timeout_s : float
+        Seconds to wait for the answer.
+    """
+    with urlopen(f"{rest_url}/monitoring/prometheus/metrics", timeout=timeout_s) as answer:
+        return str(answer.read().decode())
 
 
 def bucket_percentile(
@@ -234,8 +240,6 @@ def bucket_percentile(
     ValueError
         The page has no such histogram, or it is empty.
 
-    Examples
-    --------
     >>> page = "".join(f'h_bucket{{le="{le}"}} {n}\\n' for le, n in (("10", 2), ("18", 9), ("+Inf", 10)))
     >>> bucket_percentile(read_metrics(page), "h", 0.5)
     (10.0, 18.0)
@@ -278,8 +282,6 @@ def alert_rules(slo: SLO, *, name: str, planned_rate: float) -> str:
     Windows and burn rates: Beyer et al., The Site Reliability Workbook, ch. 5 (2 % of a month's budget
     in an hour is 14.4 times the allowed rate; 5 % in six hours is 6 times).
 
-    Examples
-    --------
     >>> print(alert_rules(SLO(0.99, 0.05), name="digits", planned_rate=30000.0).splitlines()[3])
       - alert: LatencyBudgetBurnsFast
     """

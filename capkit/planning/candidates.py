@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from capkit.planning.replay import minute_rates, replay
+from capkit.planning.replay import Replay, minute_rates, replay
 from capkit.planning.sizing import SLO, Counts
 from capkit.tco import Fleet
 
@@ -18,21 +18,13 @@ HOURS_A_WEEK = 168.0
 
 @dataclass(frozen=True)
 class Candidate:
-    """A fleet to be judged, hour by hour.
-
-    Attributes
-    ----------
-    name : str
-        Name in the table.
-    servers, surviving : ndarray of shape (hours,)
-        Servers with all zones, and after the loss of the largest.
-    cost_usd_week : float
-        Cost of a week in USD.
-    """
+    """A fleet to be judged, hour by hour."""
 
     name: str
     servers: Counts
+    """Servers with all zones, shape (hours,)."""
     surviving: Counts
+    """Servers after the loss of the largest zone."""
     cost_usd_week: float
 
     @classmethod
@@ -57,8 +49,6 @@ def linear_servers(rates: ArrayLike, throughput_rps: float) -> Counts:
     throughput_rps : float
         What one server is taken to carry, r: one over its mean service time, or a benchmark's peak.
 
-    Examples
-    --------
     >>> linear_servers([900.0, 1000.0, 1001.0], 500.0).tolist()
     [2, 2, 3]
     """
@@ -101,20 +91,16 @@ def judge_candidates(
         single zone held everything.
     """
     path = minute_rates(hourly_rates, minute_factors, np.random.default_rng(seed))
+
+    def tried(servers: Counts) -> Replay:
+        same = np.random.default_rng(seed)
+        return replay(path, np.repeat(servers, 60), service_s, slo, same, overhead_s=overhead_s)
+
     rows = []
     for candidate in candidates:
-        normal, reduced = (
-            replay(
-                path,
-                np.repeat(np.maximum(servers, 1), 60),
-                service_s,
-                slo,
-                np.random.default_rng(seed),
-                overhead_s=overhead_s,
-            )
-            for servers in (candidate.servers, candidate.surviving)
-        )
-        lost = ~reduced.hours["met"].to_numpy() | (candidate.surviving == 0)
+        normal = tried(candidate.servers)
+        survives = candidate.surviving.all()
+        lost = tried(candidate.surviving).hours_missed if survives else candidate.servers.size
         rows.append(
             {
                 "plan": candidate.name,
@@ -123,7 +109,7 @@ def judge_candidates(
                 "cost_usd_week": candidate.cost_usd_week,
                 "late_percent": 100.0 * normal.late_share,
                 "hours_missed": normal.hours_missed,
-                "hours_missed_zone_lost": int(lost.sum()),
+                "hours_missed_zone_lost": lost,
             }
         )
     return pd.DataFrame(rows)

@@ -32,39 +32,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CapacityPlan:
-    """A fleet hour by hour that met its SLO when it was tried.
-
-    Attributes
-    ----------
-    slo : SLO
-        What it is planned for.
-    level : float
-        Quantile of the forecast that it carries in every hour.
-    zones : int
-        Zones; with two or more, what is left after the loss of any one still carries that quantile.
-    peak_factor : float
-        Rate of the busiest minute over the hour's mean.
-    fleet : Fleet
-        The optimum of `capkit.tco`: what to buy, and when it runs.
-    hours : DataFrame
-        One row an hour: ``time``, ``mean_rps`` (forecast), ``planned_rps`` (its quantile), ``needed``,
-        ``servers``, ``surviving`` (after the loss of the largest zone), ``surviving_rps`` (what those
-        carry at the SLO), ``probability_met`` and ``probability_met_zone_lost``.
-    replay, zone_loss : Replay
-        The planned demand replayed with all zones, and with one lost, whichever hour it is.
-    rounds : int
-        How often a first answer had to be mended.
-    """
+    """A fleet hour by hour that met its SLO when it was tried."""
 
     slo: SLO
     level: float
+    """Quantile of the forecast that it carries in every hour."""
     zones: int
+    """With two or more, what is left after the loss of any one still carries that quantile."""
     peak_factor: float
+    """Rate of the busiest minute over the hour's mean."""
     fleet: Fleet
+    """The optimum of `capkit.tco`: what to buy, and when it runs."""
     hours: pd.DataFrame = field(repr=False)
+    """One row an hour: ``time``, ``mean_rps`` (forecast), ``planned_rps`` (its quantile), ``needed``,
+    ``servers``, ``surviving`` (after the loss of the largest zone), ``surviving_rps`` (what those carry
+    at the SLO), ``probability_met`` and ``probability_met_zone_lost``."""
     replay: Replay = field(repr=False)
+    """The planned demand replayed with all zones."""
     zone_loss: Replay = field(repr=False)
+    """The same with one zone lost, whichever hour it is."""
     rounds: int
+    """How often a first answer had to be mended."""
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -169,9 +157,11 @@ def plan(
     Parameters
     ----------
     workload : Workload
-        Request log; its minutes are the minute factors unless those are given.
-    service : ServiceProfile
-        Measured service of one server, which gets one vCPU (`on_one_vcpu`).
+        Request log; its minutes are the ``minute_factors`` (rate of a minute over its hour's mean, in the
+        order of the trace) unless those are given.
+    service, service_times
+        Measured `ServiceProfile` of one server, which gets one vCPU (`on_one_vcpu`), and the quantiles of
+        its service time (see `service_law`).
     forecast : DataFrame
         One row an hour: ``time`` and the columns that `forecast_rates` reads.
     options : DataFrame
@@ -180,23 +170,12 @@ def plan(
         Percentile and latency.
     rng : numpy.random.Generator
         Draws the replay.
-    minute_factors : array-like, optional
-        Rate of a minute over its hour's mean, in the order of the trace.
-    service_times : DataFrame, optional
-        Measured quantiles ``probability, service_ms`` for the replay; without them a gamma law with the
-        profile's mean and CV2.
     level : float
         Quantile of the forecast to carry.
-    zones : int
-        Availability zones; from two on, the loss of one leaves the SLO met.
-    purchases : sequence of str
-        How machines may be bought.
-    solver : str
-        Solver of the integer program.
-    repetitions : int
-        Independent repetitions of the replay, at least 2.
-    mends : int
-        How often a plan that failed is mended.
+    zones, purchases, solver
+        As in `capkit.tco.optimize`; with two zones or more, one may be lost.
+    repetitions, mends : int
+        Independent repetitions of the replay (at least 2); how often a plan that failed is mended.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -76,7 +77,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"--out must end in .html, .md or .json, got {out.name}")
     try:
         slo = SLO(percentile, latency_ms / 1000.0)
-        result, sources = plan_from_products(given.pop("run_dir"), slo, **given)
+        with contextlib.redirect_stdout(sys.stderr):  # what the plan is made from is not the plan
+            result, sources = plan_from_products(given.pop("run_dir"), slo, **given)
     except (ValueError, FileNotFoundError) as problem:
         print(f"no plan: {problem}", file=sys.stderr)
         return 1

@@ -22,8 +22,6 @@ def storage_bytes(bytes_each: float, items: float, *, copies: int = 1, kept: flo
     kept : float
         Periods for which items are kept.
 
-    Examples
-    --------
     A log of 100 bytes a request at 10,000 requests/s, kept for 30 days, in terabytes:
 
     >>> storage_bytes(100, 10_000 * 86_400, kept=30) / 1e12
@@ -43,8 +41,6 @@ def network_bits_s(rate: float, bytes_each: float, *, framing: float = 1.05) -> 
     framing : float
         Headers of Ethernet, IP, TCP and HTTP/2 over the payload: 1.05 for messages of a few kilobytes.
 
-    Examples
-    --------
     >>> network_bits_s(10_000.0, 3_200.0, framing=1.0)
     256000000.0
     """

@@ -27,19 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a fleet did to the requests of a replay.
-
-    Attributes
-    ----------
-    hours : DataFrame
-        One row an hour, all repetitions together: ``requests``, ``late`` (answered after the target),
-        ``late_share``, ``percentile_ms`` (the SLO's percentile), ``met`` (in every repetition).
-    runs : DataFrame
-        One row an independent repetition: ``late_share``, ``percentile_ms``, ``hours_missed``.
-    """
+    """What a fleet did to the requests of a replay."""
 
     hours: pd.DataFrame
+    """One row an hour, all repetitions together: ``requests``, ``late`` (answered after the target),
+    ``late_share``, ``percentile_ms`` (the SLO's percentile), ``met`` (in every repetition)."""
     runs: pd.DataFrame
+    """One row an independent repetition: ``late_share``, ``percentile_ms``, ``hours_missed``."""
 
     @property
     def met(self) -> bool:
@@ -86,8 +80,6 @@ def service_law(
     points : int
         How many probabilities.
 
-    Examples
-    --------
     >>> from capkit.serving import ServiceProfile
     >>> profile = ServiceProfile(2e-3, 0.3, 1e-3, 6e-4, 2e-5, 64, 500.0, 3200, 110, 9e-4, 600.0, "x", "cpu")
     >>> measured = pd.DataFrame({"probability": [0, 1], "service_ms": [1.0, 3.0]})
@@ -135,8 +127,6 @@ def minute_rates(
     rng : numpy.random.Generator
         Chooses where each hour begins in the factors.
 
-    Examples
-    --------
     >>> rates = minute_rates([10.0, 20.0], [0.5, 1.5], np.random.default_rng(1))
     >>> rates.size, float(rates[:60].mean()), sorted(set(rates[60:].tolist()))
     (120, 10.0, [10.0, 30.0])
@@ -194,8 +184,6 @@ def replay(
     ValueError
         Shapes do not match, a rate is negative, or a period has no server.
 
-    Examples
-    --------
     Two servers of 10 ms carry 110 requests a second, one does not:
 
     >>> rng, slo, service = np.random.default_rng(1), SLO(0.99, 0.1), np.full(11, 0.01)

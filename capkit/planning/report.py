@@ -26,21 +26,21 @@ ALT = (
 
 
 def purchase_table(plan: CapacityPlan) -> pd.DataFrame:
-    """What to buy: one row a machine type, purchase and zone, dearest first."""
-    counts = plan.fleet.counts.sort_values(
-        ["cost_usd", "name", "zone"], ascending=[False, True, True]
-    )
+    """What to buy: one row a machine type and purchase, with the most at once in each zone, dearest first."""
+    counts, keys = plan.fleet.counts, ["name", "purchase"]
     week = plan.cost_usd_week / plan.fleet.total_cost_usd
-    return pd.DataFrame(
-        {
-            "machine": counts["name"],
-            "purchase": counts["purchase"].str.replace("_", " "),
-            "zone": counts["zone"],
-            "most at once": counts["count"],
-            "instance-hours a week": (counts["instance_hours"] * week).round(1),
-            "USD a week": (counts["cost_usd"] * week).round(2),
+    zones = counts.pivot_table("count", keys, "zone", aggfunc="sum", fill_value=0).astype(int)
+    zones.columns = [f"most in zone {zone}" for zone in zones]
+    totals = counts.groupby(keys)[["instance_hours", "cost_usd"]].sum() * week
+    table = zones.join(totals.round(2)).sort_values(["cost_usd", "name"], ascending=[False, True])
+    table = table.reset_index().assign(purchase=lambda t: t["purchase"].str.replace("_", " "))
+    return table.rename(
+        columns={
+            "name": "machine",
+            "instance_hours": "instance-hours a week",
+            "cost_usd": "USD a week",
         }
-    ).reset_index(drop=True)
+    )
 
 
 def day_table(plan: CapacityPlan) -> pd.DataFrame:

@@ -41,8 +41,6 @@ class SLO:
     latency_s : float
         Latency target in seconds, from the intended send to the answer.
 
-    Examples
-    --------
     >>> SLO(0.99, 0.05)
     SLO(percentile=0.99, latency_s=0.05)
     """
@@ -70,8 +68,6 @@ def forecast_rates(forecast: pd.DataFrame, probability: float) -> Floats:
     probability : float
         Which quantile; between and beyond those given it follows a normal law, piece by piece.
 
-    Examples
-    --------
     >>> bounds = dict(zip(QUANTILES, ([2.0], [6.0], [10.0], [14.0], [18.0])))
     >>> forecast_rates(pd.DataFrame(bounds), 0.9).round(3)
     array([14.])
@@ -129,7 +125,8 @@ def on_one_vcpu(service: ServiceProfile) -> ServiceProfile:
     >>> shared.service_time_s, round(shared.overhead_s, 6)
     (0.001, 0.0008)
     """
-    seconds = max(service.service_time_s, service.cpu_s_per_request, 1.0 / service.throughput_rps)
+    cpu_s = service.cpu_s_per_request or 0.0
+    seconds = max(service.service_time_s, cpu_s, 1.0 / service.throughput_rps)
     overhead_s = max(service.overhead_s - (seconds - service.service_time_s), 0.0)
     return replace(service, service_time_s=seconds, overhead_s=overhead_s)
 
@@ -161,8 +158,6 @@ def needed_servers(
     peak_factor : float
         Rate of the busiest minute over the hour's mean.
 
-    Examples
-    --------
     >>> from types import SimpleNamespace
     >>> service = SimpleNamespace(service_time_s=0.005, service_cv2=1.0, overhead_s=0.0)
     >>> needed_servers([100.0, 1000.0], service, SLO(0.99, 0.05)).tolist()
@@ -197,7 +192,7 @@ def cpu_options(catalogue: pd.DataFrame, service: ServiceProfile) -> pd.DataFram
     catalogue : DataFrame
         From `capkit.datasets.load_catalogue`.
     service : ServiceProfile
-        Its ``memory_mib`` is what one server takes.
+        Its ``memory_mib`` is what one server takes; unknown, memory does not limit.
 
     Returns
     -------
@@ -206,13 +201,14 @@ def cpu_options(catalogue: pd.DataFrame, service: ServiceProfile) -> pd.DataFram
     """
     plain = ~catalogue["name"].str.startswith(BURSTABLE) & (catalogue["accelerators"] == 0)
     table = catalogue[plain & (catalogue["on_demand_usd_h"] > 0.0)]
-    fits = table["memory_gib"] * 1024.0 // service.memory_mib
+    server_mib = service.memory_mib or 1.0
+    fits = table["memory_gib"] * 1024.0 // server_mib
     table = table.assign(capacity=np.minimum(table["vcpus"], fits).astype(int))
     table = table[table["capacity"] > 0].rename(columns={"on_demand_usd_h": "cost_usd_h"})
     if table.empty:
         raise ValueError(
             f"none of the {len(catalogue)} machine types has a CPU of its own, a price and "
-            f"{service.memory_mib:.0f} MiB for a server: give another price table or provider"
+            f"{server_mib:.0f} MiB for a server: give another price table or provider"
         )
     prices = [column for column in table if column.endswith("_usd_h")]
     return table[["name", *prices, "capacity"]].reset_index(drop=True)
