@@ -191,20 +191,22 @@ def test_sweep_is_one_row_a_level_saved_as_it_goes(server, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(path), table, check_dtype=False)
 
 
-def test_interrupted_sweep_keeps_what_was_measured(server, monkeypatch):
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no server answers")])
+def test_interrupted_sweep_keeps_what_was_measured(server, monkeypatch, capsys, error):
     module = sys.modules["capkit.loadtest.sweep"]
     run, calls = module.run, []
 
     def interrupted(*arguments, **options):
         calls.append(1)
         if len(calls) == 2:
-            raise KeyboardInterrupt
+            raise error
         return run(*arguments, **options)
 
     monkeypatch.setattr(module, "run", interrupted)
     rng = np.random.default_rng(1)
     table = loadtest.sweep(server.target, [50.0, 50.0], [b"a"], rng, duration_s=0.5, warmup_s=0.0)
     assert len(table) == 1
+    assert "stopped after 1 of 2 levels" in capsys.readouterr().out
 
 
 def test_stopped_generator_writes_what_it_has(server, tmp_path):

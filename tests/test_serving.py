@@ -22,10 +22,9 @@ from capkit.course import reference
 from capkit.serving import api
 from capkit.serving.batching import Batching, BatchScheduler, Task
 from capkit.serving.client import Client, RestClient
-from capkit.serving.device import Device, Executor, Slots
-from capkit.serving.errors import ServingError
+from capkit.serving.device import Device, Executor
 from capkit.serving.launch import choose_backend, server_command
-from capkit.serving.metrics import LATENCY, QUEUING
+from capkit.serving.metrics import LATENCY, QUEUING, ServingError
 
 MODEL = reference("04_training_benchmark").path("mnist_cnn")
 IMAGE = np.zeros((1, 28, 28, 1), dtype=np.float32)
@@ -458,7 +457,7 @@ def test_scheduler_hands_a_failure_to_every_task():
 
 
 def test_slots_are_granted_in_order_of_arrival():
-    slots, order = Slots(1), []
+    slots, order = Executor(None), []
     slots.acquire()
 
     def work(number):
@@ -469,7 +468,7 @@ def test_slots_are_granted_in_order_of_arrival():
     threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
     for waiting, thread in enumerate(threads, 1):
         thread.start()
-        while len(slots._waiting) < waiting:
+        while len(slots.waiting) < waiting:
             time.sleep(0.001)
     slots.release()
     for thread in threads:
@@ -539,7 +538,7 @@ def test_random_bytes_are_a_tensor_or_refused(data):
         api.from_proto(api.tensor_pb2.TensorProto.FromString(data))
 
 
-def test_messages_need_no_tensorflow_and_do_not_spoil_it():
+def test_messages_need_no_tensorflow():
     code = (
         "import sys; from capkit.serving import api; assert 'tensorflow' not in sys.modules; "
         "api.predict_request([1.0], 'm', input_name='x')"
@@ -573,7 +572,7 @@ def test_real_program_is_preferred_and_its_failure_told(tmp_path, monkeypatch):
     stand_in(tmp_path, "tensorflow_model_server", script)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     assert choose_backend("auto", None) == "tensorflow_model_server"
-    assert choose_backend("auto", Device()) == "embedded"
+    assert choose_backend("auto", Device(fixed_s=0.1)) == "embedded"
     with pytest.raises(RuntimeError, match=f"--model_base_path={MODEL.resolve()} --monitoring"):
         serving.serve(MODEL)
 
@@ -609,7 +608,7 @@ def test_command_lines_of_the_real_servers(tmp_path, monkeypatch):
         "--enable_batching",
         f"--batching_parameters_file={tmp_path}/batching.txt",
     ]
-    assert Batching.read(tmp_path / "batching.txt") == SMALL_QUEUE
+    assert Batching.parse((tmp_path / "batching.txt").read_text()) == SMALL_QUEUE
     container = server_command("container", MODEL, "mnist_cnn", **options)
     text = " ".join(container)
     assert text.startswith("docker run --rm -p 127.0.0.1:18500:8500 -p 127.0.0.1:18501:8501 ")

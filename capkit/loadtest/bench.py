@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-Tables = Mapping[str, "pd.DataFrame"]
+    Tables = Mapping[str, pd.DataFrame]
 
 
 def split_cores() -> tuple[list[int] | None, list[int] | None]:
@@ -20,7 +20,7 @@ def split_cores() -> tuple[list[int] | None, list[int] | None]:
 
 
 class Bench:
-    """Collects the tables of a benchmark and where each comes from.
+    """Collects ``tables`` of a benchmark, and in ``replaced`` which come from the reference.
 
     Parameters
     ----------
@@ -29,15 +29,6 @@ class Bench:
     reference : callable
         Gives the reference's table of a name.
 
-    Attributes
-    ----------
-    tables : dict of DataFrame
-        All tables so far.
-    replaced : list of str
-        Names of those that come from the reference.
-
-    Examples
-    --------
     >>> import pandas as pd
     >>> bench = Bench(True, lambda name: pd.DataFrame({"latency_ms": [2.0], "valid": [True]}))
     >>> late = {"sweep": pd.DataFrame({"latency_ms": [9.0], "valid": [False]})}
@@ -55,27 +46,18 @@ class Bench:
     def take(
         self, names: list[str], measurement: Callable[[], Tables], *, attempts: int = 2
     ) -> Tables:
-        """Measure some tables; if one has a row that is not ``valid``, once more; then the reference's.
+        """Tables of ``names`` as ``measurement`` gives them; the reference's if rows are not ``valid``.
 
-        Parameters
-        ----------
-        names : list of str
-            Tables that ``measurement`` gives.
-        measurement : callable
-            Without arguments; returns the tables by name.
-        attempts : int
-            1 for a measurement that repeats what is not valid itself (`sweep`).
+        ``attempts`` is 1 for a measurement that repeats by itself what is not valid (`sweep`).
         """
-        found: Tables | None = None
         for _ in range(attempts if self.measure else 0):
-            taken = measurement()
-            if all("valid" not in taken[name] or taken[name]["valid"].all() for name in names):
-                found = taken
+            found = measurement()
+            if all("valid" not in found[name] or found[name]["valid"].all() for name in names):
                 break
-        if found is None:
+        else:
             why = "rejected twice by its validity gate, " if self.measure else ""
             print(f"{', '.join(names)}: {why}taken from the reference run")
             found = {name: self._reference(name) for name in names}
             self.replaced += names
-        self.tables.update({name: found[name] for name in names})
+        self.tables.update(found)
         return found

@@ -31,24 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
     from capkit.loadtest.sweep import sweep
     from capkit.serving.client import Client
 
+    target, warmup_s = given.target, given.warmup
     try:
-        with Client(given.target, given.model_name) as client:
-            data = client.sample_request(given.batch)
+        with Client(target, given.model_name) as client:
+            data = [client.sample_request(given.batch)]
         if given.clients:
-            seconds = given.warmup + given.seconds
-            result = run_closed(given.target, given.clients, seconds, [data], warmup_s=given.warmup)
+            seconds = warmup_s + given.seconds
+            result = run_closed(target, given.clients, seconds, data, warmup_s=warmup_s)
             table = pd.DataFrame([result.row()])
         else:
-            rng = np.random.default_rng(given.seed)
-            table = sweep(
-                given.target,
-                given.rate,
-                [data],
-                rng,
-                duration_s=given.seconds,
-                warmup_s=given.warmup,
-                path=given.out,
-            )
+            rng, times = np.random.default_rng(given.seed), {"duration_s": given.seconds}
+            table = sweep(target, given.rate, data, rng, **times, warmup_s=warmup_s, path=given.out)
     except grpc.RpcError as error:
         parser.exit(1, f"{parser.prog}: {error.code().name}: {error.details()}\n")
     except (ValueError, RuntimeError) as error:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,11 +15,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-CODES = (
-    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
-    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
-)  # fmt: skip
+CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True)
@@ -126,14 +123,11 @@ class LoadTestResult:
             return "interrupted before the end of the schedule"
         if not self.ok.any():
             return f"no good answer after the warm-up; errors: {self.errors}"
-        late = float(np.quantile(self.lateness_ms, 0.99))
-        limit = self.max_lateness_share * float(np.median(self.latency_ms))
-        if late > limit:
-            return (
-                f"the generator was late: p99 {late:.2f} ms, more than "
-                f"{self.max_lateness_share:.0%} of the median latency ({limit:.2f} ms)"
-            )
-        return ""
+        late, median = np.quantile(self.lateness_ms, 0.99), np.median(self.latency_ms)
+        if late <= self.max_lateness_share * median:
+            return ""
+        allowed = f"{self.max_lateness_share:.0%} of the median latency {median:.2f} ms"
+        return f"the generator was late: p99 {late:.2f} ms, more than {allowed}"
 
     @property
     def valid(self) -> bool:

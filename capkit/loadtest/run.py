@@ -49,9 +49,9 @@ def run(
     Raises
     ------
     ValueError
-        No arrivals, not sorted, or nothing to send.
+        No arrivals, not sorted, all in the warm-up, or nothing to send.
     RuntimeError
-        The generator failed; the text is its own. A server that cannot be reached is such a case.
+        The generator failed, as when no server answers; the text is its own.
     """
     times = np.asarray(arrivals, dtype=float)
     if times.ndim != 1 or not times.size or (np.diff(times) < 0).any() or not times[0] >= 0:
@@ -59,9 +59,8 @@ def run(
     if times[-1] < warmup_s:
         raise ValueError(f"all {times.size} arrivals fall into the warm-up of {warmup_s} s")
     plan = {"target": target, "clients": 0, "timeout_s": timeout_s, "cores": list(cores or ())}
-    output = _generate(plan, requests, times, float(times[-1]) + 4 * timeout_s)
-    duration_s = float(np.ceil(times[-1] * 1e3) / 1e3) + 1e-3
-    return _result(output, warmup_s, duration_s, max_lateness_share)
+    plan["duration_s"] = float(times[-1]) + 1e-3
+    return _generate(plan, requests, times, warmup_s, max_lateness_share)
 
 
 def run_closed(
@@ -76,52 +75,37 @@ def run_closed(
 ) -> LoadTestResult:
     """Closed loop: ``clients`` that each send the next request when the last one is answered.
 
-    The intended send time is the actual one: a slow server is asked less often, which hides what
-    users would have seen. Parameters as in `run`.
-
-    Raises
-    ------
-    ValueError
-        No clients, or no time to measure.
-    RuntimeError
-        The generator failed.
+    The intended send time is the actual one: a slow server is asked less often, which hides what users
+    would have seen. ``duration_s`` holds the warm-up; parameters and errors as in `run`.
     """
     if clients < 1 or not duration_s > warmup_s:
-        raise ValueError(
-            f"needs clients and time after the warm-up, got {clients} clients and "
-            f"{duration_s} s with {warmup_s} s of warm-up"
-        )
+        given = f"{clients} clients and {duration_s} s with {warmup_s} s of warm-up"
+        raise ValueError(f"needs clients and time after the warm-up, got {given}")
     plan = {
         "target": target,
         "clients": clients,
-        "duration_s": duration_s,
         "timeout_s": timeout_s,
         "cores": list(cores or ()),
     }
-    output = _generate(plan, requests, None, duration_s + 4 * timeout_s)
-    return _result(output, warmup_s, duration_s, 1.0)
+    plan["duration_s"] = duration_s
+    return _generate(plan, requests, None, warmup_s, 1.0)
 
 
 def _generate(
-    plan: dict[str, Any], requests: Sequence[bytes], arrivals: Any, patience_s: float
-) -> dict[str, Any]:
+    plan: dict[str, Any], requests: Sequence[bytes], arrivals: Any, warmup_s: float, share: float
+) -> LoadTestResult:
     if not requests or not all(requests):
         raise ValueError("give one or more serialised requests")
     with tempfile.TemporaryDirectory(prefix="capkit-load-") as name:
         folder = Path(name)
         (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-        np.savez(
-            folder / "requests.npz",
-            lengths=[len(data) for data in requests],
-            joined=np.frombuffer(b"".join(requests), dtype=np.uint8),
-        )
+        joined = np.frombuffer(b"".join(requests), dtype=np.uint8)
+        np.savez(folder / "requests.npz", lengths=[len(data) for data in requests], joined=joined)
         if arrivals is not None:
             np.save(folder / "arrivals.npy", arrivals)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "capkit.loadtest.generator", name],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        command = [sys.executable, "-m", "capkit.loadtest.generator", name]
+        patience_s = plan["duration_s"] + 4 * plan["timeout_s"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             _, words = process.communicate(timeout=patience_s)
         except BaseException:
@@ -132,25 +116,19 @@ def _generate(
             said = words.decode(errors="replace").strip()[-1000:]
             raise RuntimeError(f"the load generator ended with {process.returncode}: {said}")
         with np.load(folder / "result.npz") as file:
-            return dict(file)
-
-
-def _result(
-    output: dict[str, Any], warmup_s: float, duration_s: float, share: float
-) -> LoadTestResult:
-    columns = output["rows"].T
-    return LoadTestResult(
-        intended_s=columns[0],
-        sent_s=columns[1],
-        done_s=columns[2],
-        code=columns[3].astype(np.int64),
-        wait_s=columns[4],
-        service_s=columns[5],
-        batch=columns[6],
-        began=float(output["began"]),
-        warmup_s=warmup_s,
-        duration_s=duration_s,
-        max_lateness_share=share,
-        generator_cpu_s=float(output["cpu_s"]),
-        complete=bool(output["complete"]),
-    )
+            intended, sent, done, code, wait, service, batch = file["rows"].T
+            return LoadTestResult(
+                intended_s=intended,
+                sent_s=sent,
+                done_s=done,
+                code=code.astype(np.int64),
+                wait_s=wait,
+                service_s=service,
+                batch=batch,
+                began=float(file["began"]),
+                warmup_s=warmup_s,
+                duration_s=plan["duration_s"],
+                max_lateness_share=share,
+                generator_cpu_s=float(file["cpu_s"]),
+                complete=bool(file["complete"]),
+            )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capkit.loadtest.result import LoadTestResult
 from capkit.loadtest.run import run
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ def sweep(
     pid: int | None = None,
     path: str | Path | None = None,
     cores: Sequence[int] | None = None,
-    results: list[LoadTestResult] | None = None,
 ) -> pd.DataFrame:
     """Measure a server at several rates of Poisson arrivals.
 
@@ -52,15 +50,13 @@ def sweep(
         CSV file that is written anew after each level.
     cores : sequence of int, optional
         CPUs that the generator may run on.
-    results : list, optional
-        Receives the full result of each level.
 
     Returns
     -------
     DataFrame
-        One row a level (`LoadTestResult.row`) with ``cpu_percent`` and ``memory_mib`` of the server (NaN
-        without ``pid``). A level that its validity gate rejects is measured once more.
-        After an interrupt: the levels that were measured.
+        One row a level (`LoadTestResult.row`) with the server's ``cpu_percent`` and ``memory_mib``
+        (NaN without ``pid``). A level that its validity gate rejects is measured once more. After an
+        interrupt, or when the server is gone: the levels that were measured.
     """
     import pandas as pd
     from tqdm import tqdm
@@ -68,8 +64,7 @@ def sweep(
     from capkit.simulation import poisson_arrivals
     from capkit.telemetry import Sampler
 
-    total_s = warmup_s + duration_s
-    schedules = [poisson_arrivals(rate, total_s, rng) for rate in rates]
+    schedules = [poisson_arrivals(rate, warmup_s + duration_s, rng) for rate in rates]
     rows: list[dict[str, object]] = []
     try:
         for arrivals in tqdm(schedules, desc="load levels", disable=None, leave=False):
@@ -81,19 +76,16 @@ def sweep(
                 row["valid"] = result.valid and not row["service_ms"] > 1e3 * max_service_s
                 if row["valid"]:
                     break
-            begin = result.began - started
-            samples = sampler.frame()
-            loaded = samples["t_s"].between(
-                begin + warmup_s + sampler.interval_s, begin + result.duration_s
-            )
+            samples, begin = sampler.frame(), result.began - started
+            first = begin + warmup_s + sampler.interval_s
+            loaded = samples["t_s"].between(first, begin + result.duration_s)
             for column in ("cpu_percent", "memory_mib"):
                 row[column] = samples[column][loaded].mean() if pid is not None else float("nan")
             rows.append(row)
-            if results is not None:
-                results.append(result)
             if path is not None:
                 pd.DataFrame(rows).to_csv(path, index=False)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError, ValueError) as error:
         if not rows:
             raise
+        print(f"stopped after {len(rows)} of {len(rates)} levels: {error or 'interrupted'}")
     return pd.DataFrame(rows)

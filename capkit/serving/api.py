@@ -1,8 +1,8 @@
 """TensorFlow Serving's messages and stubs without TensorFlow, and tensors to and from NumPy.
 
-The package ``tensorflow-serving-api`` imports ``tensorflow`` for a few message classes, which takes
-seconds. While this module loads, a stand-in package whose search path is the installed one answers to
-that name, so only the message classes are imported. A later ``import tensorflow`` is not affected.
+The package ``tensorflow-serving-api`` imports ``tensorflow``, which takes seconds, for a few message
+classes. While this module loads, a stand-in whose search path is the installed package answers to that
+name, so only the message classes are imported. A later ``import tensorflow`` is not affected.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ def _messages_only() -> Iterator[None]:
         return
     spec = find_spec("tensorflow")
     if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(
-            "tensorflow is not installed: python -m pip install -e '.[tensorflow]'"
-        )
+        raise ModuleNotFoundError("tensorflow is not installed: run make lab", name="tensorflow")
     stand_in = ModuleType("tensorflow")
     stand_in.__path__ = list(spec.submodule_search_locations)
     sys.modules["tensorflow"] = stand_in
@@ -39,7 +37,6 @@ def _messages_only() -> Iterator[None]:
 
 with _messages_only():
     from tensorflow.core.framework import tensor_pb2
-    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
     from tensorflow_serving.apis import (
         get_model_metadata_pb2,
         get_model_status_pb2,
@@ -48,50 +45,33 @@ with _messages_only():
         prediction_service_pb2_grpc,
     )
 
-__all__ = [
-    "from_proto",
-    "get_model_metadata_pb2",
-    "get_model_status_pb2",
-    "meta_graph_pb2",
-    "model_service_pb2_grpc",
+__all__ = ["from_proto", "get_model_metadata_pb2", "get_model_status_pb2", "model_service_pb2_grpc"]
+__all__ += [
     "predict_pb2",
     "predict_request",
     "prediction_service_pb2_grpc",
-    "saved_model_pb2",
     "tensor_pb2",
     "to_proto",
 ]
 
 #: DataType number -> (NumPy type, field that holds the values one by one)
-TYPES: dict[int, tuple[type[np.generic], str]] = {
-    1: (np.float32, "float_val"),
-    2: (np.float64, "double_val"),
-    3: (np.int32, "int_val"),
-    4: (np.uint8, "int_val"),
-    9: (np.int64, "int64_val"),
-    10: (np.bool_, "bool_val"),
+TYPES: dict[int, tuple[np.dtype[Any], str]] = {
+    1: (np.dtype(np.float32), "float_val"),
+    2: (np.dtype(np.float64), "double_val"),
+    3: (np.dtype(np.int32), "int_val"),
+    4: (np.dtype(np.uint8), "int_val"),
+    9: (np.dtype(np.int64), "int64_val"),
+    10: (np.dtype(np.bool_), "bool_val"),
 }
-NUMBERS = {np.dtype(numpy_type): number for number, (numpy_type, _) in TYPES.items()}
+NUMBERS = {numpy_type: number for number, (numpy_type, _) in TYPES.items()}
 
 
 def to_proto(values: ArrayLike, *, raw: bool = True) -> Any:
-    """A ``TensorProto`` of an array.
+    """A ``TensorProto`` of a float32, float64, int32, int64, uint8 or bool array.
 
-    Parameters
-    ----------
-    values : array_like
-        float32, float64, int32, int64, uint8 or bool, any shape.
-    raw : bool
-        Put the bytes into ``tensor_content``; else one value at a time (``float_val``), as TensorFlow
-        Serving answers by default.
+    ``raw`` puts the bytes into ``tensor_content``; without it the values go one by one (``float_val``),
+    as TensorFlow Serving answers by default. Another type raises `ValueError`.
 
-    Raises
-    ------
-    ValueError
-        The array is of another type.
-
-    Examples
-    --------
     >>> to_proto(np.float32([1.5, 2.5]), raw=False).float_val
     [1.5, 2.5]
     """
@@ -113,13 +93,9 @@ def to_proto(values: ArrayLike, *, raw: bool = True) -> Any:
 def from_proto(proto: Any) -> NDArray[Any]:
     """The array in a ``TensorProto``, whichever of its two forms holds the values.
 
-    Raises
-    ------
-    ValueError
-        An empty message, a type other than those of `to_proto`, or values that do not fill the shape.
+    An empty message, another type than `to_proto`'s, or values that do not fill the shape raise
+    `ValueError`.
 
-    Examples
-    --------
     >>> from_proto(to_proto(np.eye(2))).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
@@ -131,34 +107,20 @@ def from_proto(proto: Any) -> NDArray[Any]:
         raise ValueError(f"the tensor's shape {shape} is not known")
     count = int(np.prod(shape, dtype=object))
     if proto.tensor_content:
-        array = np.frombuffer(proto.tensor_content, dtype=np.uint8)
-        if array.size != count * np.dtype(numpy_type).itemsize:
-            raise ValueError(f"{array.size} bytes do not fill a tensor of shape {shape}")
-        return array.view(numpy_type).reshape(shape)
+        if len(proto.tensor_content) != count * numpy_type.itemsize:
+            raise ValueError(f"{len(proto.tensor_content)} bytes do not fill shape {shape}")
+        return np.frombuffer(proto.tensor_content, dtype=numpy_type).reshape(shape)
     values = np.array(getattr(proto, name), dtype=numpy_type)
-    if values.size == count:
-        return values.reshape(shape)
     if values.size == 1 and count < 2**24:
         return np.full(shape, values[0])
-    raise ValueError(f"{values.size} values do not fill a tensor of shape {shape}")
+    if values.size != count:
+        raise ValueError(f"{values.size} values do not fill shape {shape}")
+    return values.reshape(shape)
 
 
-def predict_request(
-    values: ArrayLike, model_name: str, *, input_name: str, signature_name: str = ""
-) -> Any:
-    """A ``PredictRequest`` with one input, ready to send.
-
-    Parameters
-    ----------
-    values : array_like
-        The input; for the digits model (images, 28, 28, 1) float32.
-    model_name, input_name : str
-        As the server calls them; ask it with ``GetModelMetadata``.
-    signature_name : str
-        Empty for ``serving_default``.
-    """
+def predict_request(values: ArrayLike, model_name: str, *, input_name: str) -> Any:
+    """A ``PredictRequest`` with one input for the default signature; ask the server for the names."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model_name
-    request.model_spec.signature_name = signature_name
     request.inputs[input_name].CopyFrom(to_proto(values))
     return request

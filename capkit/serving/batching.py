@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any
 
-from capkit.serving.errors import ServingError
+from capkit.serving.metrics import ServingError
 
 WRAPPED = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 
@@ -29,26 +28,19 @@ def _message_class() -> Any:
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
     file = descriptor_pb2.FileDescriptorProto(
-        name="capkit/batching.proto", package="capkit", syntax="proto3"
+        name="capkit.proto", package="capkit", syntax="proto3"
     )
     file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
     message = file.message_type.add(name="BatchingParameters")
-    kind = descriptor_pb2.FieldDescriptorProto
-    wrapped = dict.fromkeys(WRAPPED, "Int64Value") | {"thread_pool_name": "StringValue"}
-    for number, (name, value) in enumerate(wrapped.items(), 1):
+    for number, name in enumerate((*WRAPPED, "thread_pool_name"), 1):
+        wrapper = "StringValue" if name == "thread_pool_name" else "Int64Value"
         message.field.add(
-            name=name,
-            number=number,
-            type=kind.TYPE_MESSAGE,
-            type_name=f".google.protobuf.{value}",
-            label=kind.LABEL_OPTIONAL,
+            name=name, number=number, type=11, type_name=f".google.protobuf.{wrapper}"
         )
-    message.field.add(
-        name="allowed_batch_sizes", number=6, type=kind.TYPE_INT64, label=kind.LABEL_REPEATED
-    )
-    pool = descriptor_pool.Default()
-    pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("capkit.BatchingParameters"))
+    message.field.add(name="allowed_batch_sizes", number=6, type=3, label=3)
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+    found = descriptor_pool.Default().FindMessageTypeByName("capkit.BatchingParameters")
+    return message_factory.GetMessageClass(found)
 
 
 @dataclass(frozen=True)
@@ -66,7 +58,7 @@ class Batching:
     num_batch_threads : int
         Batches in execution at once; as many as there are CPUs without it.
     allowed_batch_sizes : tuple of int
-        Sizes that batches are padded to, increasing, the last one ``max_batch_size``; empty for any.
+        Sizes that batches are padded to, increasing to ``max_batch_size``; empty for any.
     """
 
     max_batch_size: int = 1000
@@ -80,25 +72,17 @@ class Batching:
             least = 0 if name == "batch_timeout_micros" else 1
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        sizes = self.allowed_batch_sizes
-        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
+        sizes = list(self.allowed_batch_sizes)
+        if sizes and (sizes != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
             raise ValueError(
-                "allowed_batch_sizes must increase and end with max_batch_size "
-                f"{self.max_batch_size}, got {list(sizes)}"
+                f"allowed_batch_sizes must increase and end with {self.max_batch_size}, got {sizes}"
             )
 
     @classmethod
     def parse(cls, text: str) -> Batching:
-        """Read the text form of TensorFlow Serving's ``--batching_parameters_file``.
+        """Read TensorFlow Serving's text form; what is not of that form raises `ValueError`.
 
-        Raises
-        ------
-        ValueError
-            The text is not of that form, or has a parameter that is not supported.
-
-        Examples
-        --------
-        >>> Batching.parse("max_batch_size { value: 32 } num_batch_threads { value: 1 }").max_batch_size
+        >>> Batching.parse("max_batch_size { value: 32 }").max_batch_size
         32
         """
         from google.protobuf import text_format
@@ -111,11 +95,6 @@ class Batching:
             name: getattr(message, name).value for name in WRAPPED if message.HasField(name)
         }
         return cls(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
-
-    @classmethod
-    def read(cls, path: str | Path) -> Batching:
-        """Read a batching parameters file."""
-        return cls.parse(Path(path).read_text(encoding="utf-8"))
 
     def to_text(self) -> str:
         """The text form, as ``--batching_parameters_file`` reads it."""
@@ -130,7 +109,7 @@ class Batching:
 
 @dataclass
 class Task:
-    """One request in the batch queue; `done` is set when ``result`` or ``error`` is there."""
+    """One request in the batch queue; ``done`` is set when ``result`` or ``error`` is there."""
 
     payload: Any
     examples: int
@@ -145,17 +124,10 @@ class Task:
 
 
 class BatchScheduler:
-    """A bounded queue of batches and the threads that execute them.
+    """A bounded queue of batches and the threads that ``execute`` them.
 
     A batch closes when it is full, or when a thread is free and its first task is older than the
     time-out. The queue counts as full only when the open batch cannot take the task.
-
-    Parameters
-    ----------
-    parameters : Batching
-        Sizes and times.
-    execute : callable
-        Takes the tasks of one batch and sets their results.
     """
 
     def __init__(self, parameters: Batching, execute: Callable[[list[Task]], None]) -> None:
@@ -164,20 +136,13 @@ class BatchScheduler:
         self._batches: deque[list[Task]] = deque()
         self._changed = Condition()
         self._stopped = False
-        self._threads = [
-            Thread(target=self._work, daemon=True) for _ in range(parameters.num_batch_threads)
-        ]
+        count = parameters.num_batch_threads
+        self._threads = [Thread(target=self._work, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
 
     def submit(self, task: Task) -> None:
-        """Put a task into the queue.
-
-        Raises
-        ------
-        ServingError
-            INVALID_ARGUMENT: larger than a batch. UNAVAILABLE: the queue is full.
-        """
+        """Put a task into the queue, or refuse it: larger than a batch, or the queue is full."""
         limit = self.parameters.max_batch_size
         if task.examples > limit:
             raise ServingError(
@@ -185,8 +150,8 @@ class BatchScheduler:
                 f"Task size {task.examples} is larger than maximum input batch size {limit}",
             )
         with self._changed:
-            task.enqueued = time.monotonic()
-            if not self._batches or self._size(self._batches[-1]) + task.examples > limit:
+            task.enqueued = time.perf_counter()
+            if not self._batches or _size(self._batches[-1]) + task.examples > limit:
                 waiting, most = len(self._batches), self.parameters.max_enqueued_batches
                 if waiting >= most:
                     raise ServingError(
@@ -206,40 +171,37 @@ class BatchScheduler:
         for thread in self._threads:
             thread.join()
 
-    @staticmethod
-    def _size(batch: list[Task]) -> int:
-        return sum(task.examples for task in batch)
-
     def _next(self) -> list[Task] | None:
         """Wait for a batch that may be executed; None when the scheduler has stopped."""
         patience = self.parameters.batch_timeout_micros / 1e6
         with self._changed:
-            while True:
+            while self._batches or not self._stopped:
                 wait = None
                 if self._batches:
                     first = self._batches[0]
-                    wait = first[0].enqueued + patience - time.monotonic()
                     closed = len(self._batches) > 1 or self._stopped
-                    if closed or wait <= 0 or self._size(first) >= self.parameters.max_batch_size:
+                    closed = closed or _size(first) >= self.parameters.max_batch_size
+                    wait = first[0].enqueued + patience - time.perf_counter()
+                    if closed or wait <= 0:
                         return self._batches.popleft()
-                elif self._stopped:
-                    return None
                 self._changed.wait(wait)
+        return None
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            now = time.monotonic()
-            if all(task.deadline < now for task in batch):
-                timeout = ServingError(
-                    "RESOURCE_EXHAUSTED", "Run() timeout exceeded while waiting in batching queue"
-                )
-                for task in batch:
-                    task.error = timeout
+            error: Exception | None = None
+            if all(task.deadline < time.monotonic() for task in batch):
+                text = "Run() timeout exceeded while waiting in batching queue"
+                error = ServingError("RESOURCE_EXHAUSTED", text)
             else:
                 try:
                     self._execute(batch)
-                except Exception as error:
-                    for task in batch:
-                        task.error = error
+                except Exception as failure:
+                    error = failure
             for task in batch:
+                task.error = error
                 task.done.set()
+
+
+def _size(batch: list[Task]) -> int:
+    return sum(task.examples for task in batch)

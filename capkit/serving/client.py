@@ -1,4 +1,4 @@
-"""A small client for servers of TensorFlow Serving's API, gRPC and REST; needs no TensorFlow."""
+"""Small clients of TensorFlow Serving's API, gRPC and REST; they need no TensorFlow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from http.client import HTTPConnection
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,15 +23,7 @@ STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOAD
 
 
 class Client:
-    """A gRPC connection to one model.
-
-    Parameters
-    ----------
-    target : str
-        ``host:port`` of the server.
-    model_name : str
-        The model to ask for.
-    """
+    """A gRPC connection to one model of the server at ``target`` (``host:port``)."""
 
     def __init__(self, target: str, model_name: str) -> None:
         self.model_name = model_name
@@ -42,7 +33,7 @@ class Client:
         self.models = api.model_service_pb2_grpc.ModelServiceStub(self.channel)
 
     def state(self, *, timeout_s: float = 5.0) -> str:
-        """State of the model's latest version; ``UNAVAILABLE`` if no server answers."""
+        """State of the model's latest version, or the code of the refusal."""
         request = api.get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = self.model_name
         try:
@@ -50,8 +41,7 @@ class Client:
         except grpc.RpcError as error:
             code: str = error.code().name
             return code
-        latest = max(answer.model_version_status, key=lambda status: status.version)
-        return STATES[latest.state]
+        return STATES[max(answer.model_version_status, key=lambda s: s.version).state]
 
     def signature(self, name: str = "serving_default") -> tuple[dict[str, Any], dict[str, Any]]:
         """Inputs and outputs of a signature by alias, asked from the server: shape and type."""
@@ -64,26 +54,17 @@ class Client:
         definition = signatures.signature_def[name]
         return _describe(definition.inputs), _describe(definition.outputs)
 
-    def predict(self, images: ArrayLike) -> NDArray[Any]:
-        """The model's first output for a batch of inputs; names are asked from the server.
-
-        Parameters
-        ----------
-        images : array_like
-            For the digits model (images, 28, 28, 1) in 0..1; converted to the type that the model takes.
-        """
+    def predict(self, values: ArrayLike) -> NDArray[Any]:
+        """The model's first output for a batch of its first input; names are asked from the server."""
         inputs, outputs = self.signature()
-        (alias, info), *_ = inputs.items()
-        request = api.predict_request(
-            np.asarray(images, dtype=info["type"]), self.model_name, input_name=alias
-        )
-        answer = self.prediction.Predict(request)
-        return api.from_proto(answer.outputs[next(iter(outputs))])
+        alias, info = next(iter(inputs.items()))
+        array = np.asarray(values, dtype=info["type"])
+        request = api.predict_request(array, self.model_name, input_name=alias)
+        return api.from_proto(self.prediction.Predict(request).outputs[next(iter(outputs))])
 
     def sample_request(self, examples: int = 1) -> bytes:
-        """A serialised request of the model's own input shape, filled with zeros, for a load test."""
-        inputs, _ = self.signature()
-        (alias, info), *_ = inputs.items()
+        """A serialised request of zeros in the model's own input shape, for a load test."""
+        alias, info = next(iter(self.signature()[0].items()))
         shape = [examples, *(max(size, 1) for size in info["shape"][1:])]
         zeros = np.zeros(shape, dtype=info["type"])
         request = api.predict_request(zeros, self.model_name, input_name=alias)
@@ -97,12 +78,7 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
 
@@ -110,22 +86,14 @@ def _describe(infos: Any) -> dict[str, Any]:
     return {
         alias: {
             "shape": [dim.size for dim in info.tensor_shape.dim],
-            "type": np.dtype(api.TYPES[info.dtype][0]).name,
+            "type": str(api.TYPES[info.dtype][0]),
         }
         for alias, info in sorted(infos.items())
     }
 
 
 class RestClient:
-    """A kept connection to the REST API of a server.
-
-    Parameters
-    ----------
-    url : str
-        ``http://host:port``.
-    timeout_s : float
-        Seconds to wait for an answer.
-    """
+    """A kept connection to the REST API at ``url`` (``http://host:port``)."""
 
     def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
         parts = urlsplit(url)
@@ -140,15 +108,9 @@ class RestClient:
         kind = answer.getheader("Content-Type", "")
         return answer.status, json.loads(text) if "json" in kind else text
 
-    def predict(self, images: ArrayLike, model_name: str) -> NDArray[Any]:
-        """Predictions for a batch, sent as JSON rows.
-
-        Raises
-        ------
-        RuntimeError
-            The server refused; the text is its own.
-        """
-        rows = {"instances": np.asarray(images).tolist()}
+    def predict(self, values: ArrayLike, model_name: str) -> NDArray[Any]:
+        """Predictions for a batch sent as JSON rows; a refusal raises `RuntimeError` with its text."""
+        rows = {"instances": np.asarray(values).tolist()}
         status, answer = self.call(f"/v1/models/{model_name}:predict", rows)
         if status != 200:
             raise RuntimeError(f"HTTP {status}: {answer}")
@@ -159,49 +121,35 @@ class RestClient:
         self._connection.close()
 
 
-def message_costs(images: ArrayLike, *, repeats: int = 7) -> pd.DataFrame:
-    """Bytes of the same tensor in three forms, and the time to write and to read it.
+def message_costs(values: ArrayLike, *, repeats: int = 7) -> pd.DataFrame:
+    """Bytes of a float32 batch in three forms, and the median time to write and to read it.
 
-    Parameters
-    ----------
-    images : array_like
-        A batch, float32.
-    repeats : int
-        Times that each form is written and read; the median counts.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``form``, ``bytes``, ``encode_us``, ``decode_us``.
+    Columns ``form``, ``bytes``, ``encode_us``, ``decode_us``.
     """
     import pandas as pd
 
-    array = np.asarray(images, dtype=np.float32)
-    forms: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any], int]]] = {
-        "raw bytes": (lambda: api.to_proto(array), api.from_proto, lambda m: m.ByteSize()),
-        "float by float": (
-            lambda: api.to_proto(array, raw=False),
-            api.from_proto,
-            lambda m: m.ByteSize(),
-        ),
+    array = np.asarray(values, dtype=np.float32)
+    forms: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+        "raw bytes": (lambda: api.to_proto(array), api.from_proto),
+        "float by float": (lambda: api.to_proto(array, raw=False), api.from_proto),
         "JSON": (
             lambda: json.dumps(array.tolist()),
             lambda text: np.array(json.loads(text), dtype=np.float32),
-            len,
         ),
     }
     rows = []
-    for form, (write, read, size) in forms.items():
+    for form, (write, read) in forms.items():
         message = write()
-        read_it = partial(read, message)
-        rows.append((form, size(message), _median_us(write, repeats), _median_us(read_it, repeats)))
+        size = len(message) if isinstance(message, str) else message.ByteSize()
+        times = [_median_us(work, repeats) for work in (write, partial(read, message))]
+        rows.append((form, size, *times))
     return pd.DataFrame(rows, columns=["form", "bytes", "encode_us", "decode_us"])
 
 
 def _median_us(work: Callable[[], Any], repeats: int) -> float:
-    took = []
+    clock = []
     for _ in range(repeats):
         began = time.perf_counter()
         work()
-        took.append(time.perf_counter() - began)
-    return float(1e6 * np.median(took))
+        clock.append(time.perf_counter() - began)
+    return float(1e6 * np.median(clock))

@@ -1,29 +1,26 @@
-"""What the gRPC and the REST front have in common: one model, its slots, its batch queue."""
+"""What the gRPC and the REST front have in common: one model, its executor, its batch queue."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from capkit.serving import api
 from capkit.serving.batching import Batching, BatchScheduler, Task
 from capkit.serving.device import Device, Executor
-from capkit.serving.errors import ServingError
-from capkit.serving.metrics import LATENCY, QUEUING, SIZES, Metrics
-from capkit.serving.model import Arrays, Model, read_inputs, select_outputs
+from capkit.serving.metrics import LATENCY, QUEUING, SIZES, Metrics, ServingError
+from capkit.serving.model import Arrays, Model, read_inputs, refuse, select_outputs
 
-POOL = "model_server_batch_threads"
+PREFIX = ":tensorflow:serving:"
 FOREVER = float("inf")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Timing:
-    """How a request spent its time in the server, in seconds, and the batch that it was in."""
+class Timing(NamedTuple):
+    """How long a request waited and was executed, and the examples in its batch."""
 
     wait_s: float
     service_s: float
@@ -31,17 +28,7 @@ class Timing:
 
 
 class ServingCore:
-    """Answers requests for one model.
-
-    Parameters
-    ----------
-    model : Model
-        The loaded model.
-    batching : Batching, optional
-        Micro-batching; without it each request is executed alone.
-    device : Device, optional
-        Emulated device; without it the real execution, one at a time.
-    """
+    """Answers requests for one model, with micro-batching or on an emulated device where given."""
 
     def __init__(self, model: Model, batching: Batching | None, device: Device | None) -> None:
         self.model = model
@@ -57,17 +44,22 @@ class ServingCore:
     def find(self, spec: Any) -> None:
         """Refuse a request for a model or version that is not the one served."""
         if not spec.name:
-            raise ServingError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
+            raise refuse("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
         if choice == "version_label" and spec.name == self.model.name:
-            raise ServingError(
-                "INVALID_ARGUMENT", f"Unrecognized servable version label: {spec.version_label}"
-            )
+            raise refuse(f"Unrecognized servable version label: {spec.version_label}")
         specific = choice == "version"
         if spec.name != self.model.name or (specific and spec.version.value != self.model.version):
             asked = f"Specific({spec.name}, {spec.version.value})" if specific else ""
             asked = asked or f"Latest({spec.name})"
             raise ServingError("NOT_FOUND", f"Servable not found for request: {asked}")
+
+    def signature(self, name: str) -> tuple[str, Any]:
+        """A signature by its name; empty means ``serving_default``."""
+        name = name or "serving_default"
+        if name not in self.model.signatures:
+            raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+        return name, self.model.signatures[name]
 
     def predict(self, data: bytes, *, deadline: float = FOREVER) -> tuple[bytes, Timing]:
         """Answer a serialised ``PredictRequest`` with a serialised ``PredictResponse``.
@@ -76,12 +68,12 @@ class ServingCore:
         is work that the next request has to wait for.
         """
         if self._scheduler:
-            name, inputs, outputs = self._prepare(_parse(data))
+            name, inputs, outputs = self._prepare(data)
             results, timing = self.run(name, inputs, outputs, deadline=deadline)
             return self._answer(name, outputs, results), timing
 
         def work() -> tuple[bytes, int]:
-            name, inputs, outputs = self._prepare(_parse(data))
+            name, inputs, outputs = self._prepare(data)
             results = self.model.run(name, inputs, outputs)
             return self._answer(name, outputs, results), _examples(inputs)
 
@@ -107,25 +99,35 @@ class ServingCore:
     def _in_slot(self, work: Callable[[], tuple[T, int]], deadline: float) -> tuple[T, Timing]:
         """Do ``work``, which gives a result and its number of examples, in an executor slot."""
         arrived = time.perf_counter()
-        started = self._executor.slots.acquire()
+        started = self._executor.acquire()
         try:
             if deadline < time.monotonic():
                 raise ServingError("DEADLINE_EXCEEDED", "Deadline Exceeded")
             result, examples = work()
             self._executor.pad(started, examples)
         finally:
-            ended = self._executor.slots.release()
+            ended = self._executor.release()
         self._observe_run(ended - started)
         return result, Timing(started - arrived, ended - started, 1)
 
     def _observe_run(self, seconds: float) -> None:
         labels = {"model_name": self.model.name, "API": "Predict", "runtime": "TF1"}
-        name = ":tensorflow:serving:runtime_latency"
-        self.metrics.observe(name, seconds * 1e6, LATENCY, **labels)
+        self.metrics.observe(PREFIX + "runtime_latency", seconds * 1e6, LATENCY, **labels)
 
-    def _prepare(self, request: Any) -> tuple[str, Arrays, tuple[str, ...]]:
+    def observe_request(self, seconds: float, api_name: str, entrypoint: str) -> None:
+        """Note how long a good answer took."""
+        labels = {"model_name": self.model.name, "API": api_name, "entrypoint": entrypoint}
+        self.metrics.observe(PREFIX + "request_latency", seconds * 1e6, LATENCY, **labels)
+
+    def _prepare(self, data: bytes) -> tuple[str, Arrays, tuple[str, ...]]:
+        from google.protobuf.message import DecodeError
+
+        try:
+            request = api.predict_pb2.PredictRequest.FromString(data)
+        except DecodeError:
+            raise ServingError("INTERNAL", "Error parsing request") from None
         self.find(request.model_spec)
-        name, signature = self.model.signature(request.model_spec.signature_name)
+        name, signature = self.signature(request.model_spec.signature_name)
         inputs = read_inputs(signature, request.inputs)
         return name, inputs, select_outputs(signature, request.output_filter)
 
@@ -140,7 +142,7 @@ class ServingCore:
         return data
 
     def _run_batch(self, batch: list[Task]) -> None:
-        """Execute one batch: tasks of the same signature and outputs together, in one slot."""
+        """Execute a batch: the tasks of each signature and choice of outputs together, in one slot."""
         groups: dict[tuple[str, tuple[str, ...]], list[Task]] = {}
         for task in batch:
             groups.setdefault((task.payload[0], task.payload[2]), []).append(task)
@@ -155,37 +157,27 @@ class ServingCore:
             alias: _stack([task.payload[1][alias] for task in tasks], padded - examples)
             for alias in tasks[0].payload[1]
         }
-        self._executor.slots.acquire()
-        started = time.monotonic()
+        started = self._executor.acquire()
         try:
-            clock = time.perf_counter()
             results = self.model.run(name, inputs, outputs)
-            self._executor.pad(clock, padded)
+            self._executor.pad(started, padded)
         finally:
-            self._executor.slots.release()
-        finished = time.monotonic()
+            finished = self._executor.release()
         start = 0
         for task in tasks:
-            end = start + task.examples
-            task.result = [array[start:end] for array in results]
+            task.result = [array[start : start + task.examples] for array in results]
             task.started, task.finished, task.batch_examples = started, finished, examples
-            start = end
-            waited = (started - task.enqueued) * 1e6
-            self._observe_batch("queuing_latency", waited, QUEUING)
+            start += task.examples
+            self._observe_batch("queuing_latency", (started - task.enqueued) * 1e6, QUEUING)
             self._observe_batch("input_batch_size", task.examples, SIZES)
         self._observe_batch("processed_batch_size", padded, SIZES)
-        self._observe_batch(
-            "padding_size", padded - examples, SIZES, execution_batch_size=str(padded)
-        )
-        self.metrics.count(":tensorflow:serving:batching_session:wrapped_run_count")
+        size = {"execution_batch_size": str(padded)}
+        self._observe_batch("padding_size", padded - examples, SIZES, **size)
+        self.metrics.count(PREFIX + "batching_session:wrapped_run_count")
 
-    def _observe_batch(
-        self, name: str, value: float, limits: tuple[float, ...], **labels: str
-    ) -> None:
-        labels = labels or {"thread_pool_name": POOL}
-        self.metrics.observe(
-            f":tensorflow:serving:batching_session:{name}", value, limits, **labels
-        )
+    def _observe_batch(self, name: str, value: float, limits: Any, **labels: str) -> None:
+        labels = labels or {"thread_pool_name": "model_server_batch_threads"}
+        self.metrics.observe(f"{PREFIX}batching_session:{name}", value, limits, **labels)
 
     def status(self, name: str, version: int | None) -> Any:
         """A ``GetModelStatusResponse``."""
@@ -199,15 +191,12 @@ class ServingCore:
     def metadata(self, request: Any) -> Any:
         """A ``GetModelMetadataResponse``: the signatures."""
         if not request.HasField("model_spec"):
-            raise ServingError("INVALID_ARGUMENT", "Missing ModelSpec")
+            raise refuse("Missing ModelSpec")
         if not request.metadata_field:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                "GetModelMetadataRequest must specify at least one metadata_field",
-            )
+            raise refuse("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
-                raise ServingError("INVALID_ARGUMENT", f"Metadata field {field} is not supported")
+                raise refuse(f"Metadata field {field} is not supported")
         self.find(request.model_spec)
         response = api.get_model_metadata_pb2.GetModelMetadataResponse()
         response.model_spec.name = self.model.name
@@ -218,26 +207,16 @@ class ServingCore:
     def signature_map(self) -> Any:
         """A ``SignatureDefMap`` of all signatures."""
         signatures = api.get_model_metadata_pb2.SignatureDefMap()
-        for name, definition in self.model.signature_defs.items():
+        for name, definition in self.model.signatures.items():
             signatures.signature_def[name].CopyFrom(definition)
         return signatures
 
 
-def _parse(data: bytes) -> Any:
-    from google.protobuf.message import DecodeError
-
-    try:
-        return api.predict_pb2.PredictRequest.FromString(data)
-    except DecodeError:
-        raise ServingError("INTERNAL", "Error parsing request") from None
-
-
-def _examples(inputs: Mapping[str, Any]) -> int:
+def _examples(inputs: Arrays) -> int:
     first = next(iter(inputs.values()))
     return int(first.shape[0]) if first.ndim else 1
 
 
 def _stack(arrays: list[Any], padding: int) -> Any:
-    if padding:
-        arrays = [*arrays, np.repeat(arrays[-1][:1], padding, axis=0)]
+    arrays = [*arrays, *[arrays[-1][:1]] * padding]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -17,16 +17,15 @@ from typing import Any, NoReturn
 
 import grpc
 
-from capkit.serving import api, metrics
+from capkit.serving import api
 from capkit.serving.batching import Batching
-from capkit.serving.core import FOREVER, ServingCore, Timing
+from capkit.serving.core import FOREVER, PREFIX, ServingCore
 from capkit.serving.device import Device
-from capkit.serving.errors import ServingError
-from capkit.serving.model import Model
+from capkit.serving.metrics import ServingError
+from capkit.serving.model import Model, refuse
 from capkit.serving.rest import RestServer
 
 TIMING_KEY = "capkit-timing"
-SPARE_THREADS = 8
 GRACE_S = 10.0
 OPTIONS = (
     ("grpc.max_receive_message_length", 2**31 - 1),
@@ -38,54 +37,43 @@ OPTIONS = (
 
 
 class GrpcFront:
-    """The gRPC services in front of a `ServingCore`.
-
-    Parameters
-    ----------
-    core : ServingCore
-        What answers.
-    max_threads : int
-        Calls at once; one more is refused with RESOURCE_EXHAUSTED.
-    """
+    """The gRPC services of a core; more than ``max_threads`` calls at once are RESOURCE_EXHAUSTED."""
 
     def __init__(self, core: ServingCore, max_threads: int) -> None:
         self._core = core
         self._free = max_threads
         self._lock = Lock()
-        self.server = grpc.server(ThreadPoolExecutor(max_threads + SPARE_THREADS), options=OPTIONS)
-        apis = api.get_model_metadata_pb2, api.get_model_status_pb2
-        prediction: dict[str, Any] = {
-            "Predict": self._method(self._predict),
-            "GetModelMetadata": self._method(
-                lambda data, _: self._metadata(data), apis[0].GetModelMetadataRequest
-            ),
+        spare = 8  # threads that refuse while all others are busy
+        self.server = grpc.server(ThreadPoolExecutor(max_threads + spare), options=OPTIONS)
+        metadata = api.get_model_metadata_pb2.GetModelMetadataRequest
+        status = api.get_model_status_pb2.GetModelStatusRequest
+        unknown = self._method(self._unimplemented)
+        services = {
+            "PredictionService": {
+                "Predict": self._method(self._predict),
+                "GetModelMetadata": self._method(self._metadata, metadata.FromString),
+                **dict.fromkeys(("Classify", "Regress", "MultiInference"), unknown),
+            },
+            "ModelService": {
+                "GetModelStatus": self._method(self._status, status.FromString),
+                "HandleReloadConfigRequest": unknown,
+            },
         }
-        prediction |= {
-            name: self._method(self._unimplemented)
-            for name in ("Classify", "Regress", "MultiInference")
-        }
-        model = {
-            "GetModelStatus": self._method(
-                lambda data, _: self._status(data), apis[1].GetModelStatusRequest
-            ),
-            "HandleReloadConfigRequest": self._method(self._unimplemented),
-        }
-        for service, methods in (("PredictionService", prediction), ("ModelService", model)):
-            self.server.add_generic_rpc_handlers(
-                (grpc.method_handlers_generic_handler(f"tensorflow.serving.{service}", methods),)
-            )
+        for name, methods in services.items():
+            handler = grpc.method_handlers_generic_handler(f"tensorflow.serving.{name}", methods)
+            self.server.add_generic_rpc_handlers((handler,))
 
-    def _method(self, work: Callable[[Any, Any], bytes], message: Any = None) -> Any:
+    def _method(self, work: Callable[[Any, Any], bytes], parse: Any = None) -> Any:
         """A handler that counts calls, refuses what is too much, and turns errors into statuses."""
 
-        def handle(data: Any, context: Any) -> bytes:
+        def handle(request: Any, context: Any) -> bytes:
             with self._lock:
                 admitted = self._free > 0
                 self._free -= admitted
             if not admitted:
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
             try:
-                return work(data, context)
+                return work(request, context)
             except ServingError as error:
                 context.abort(grpc.StatusCode[error.code], error.text)
                 raise
@@ -93,55 +81,38 @@ class GrpcFront:
                 with self._lock:
                     self._free += 1
 
-        parse = message.FromString if message else None
         return grpc.unary_unary_rpc_method_handler(handle, request_deserializer=parse)
 
     def _predict(self, data: bytes, context: Any) -> bytes:
-        started = time.perf_counter()
-        left = context.time_remaining()
-        code = "OK"
-        name = self._core.model.name
+        started, left, code = time.perf_counter(), context.time_remaining(), "OK"
+        deadline = FOREVER if left is None else time.monotonic() + left
+        labels = {"model_name": self._core.model.name}
         try:
-            answer, timing = self._core.predict(
-                data, deadline=FOREVER if left is None else time.monotonic() + left
-            )
+            answer, timing = self._core.predict(data, deadline=deadline)
         except ServingError as error:
             code = error.code
             raise
         finally:
-            self._core.metrics.count(
-                ":tensorflow:serving:request_count", model_name=name, status=code
-            )
-        context.set_trailing_metadata(((TIMING_KEY, write_timing(timing)),))
-        self._core.metrics.observe(
-            ":tensorflow:serving:request_latency",
-            (time.perf_counter() - started) * 1e6,
-            metrics.LATENCY,
-            model_name=name,
-            API="Predict",
-            entrypoint="GRPC",
-        )
+            self._core.metrics.count(PREFIX + "request_count", **labels, status=code)
+        text = f"{timing.wait_s * 1e6:.0f},{timing.service_s * 1e6:.0f},{timing.batch}"
+        context.set_trailing_metadata(((TIMING_KEY, text),))
+        self._core.observe_request(time.perf_counter() - started, "Predict", "GRPC")
         return answer
 
-    def _metadata(self, request: Any) -> bytes:
+    def _metadata(self, request: Any, context: Any) -> bytes:
         answer: bytes = self._core.metadata(request).SerializeToString()
         return answer
 
-    def _status(self, request: Any) -> bytes:
+    def _status(self, request: Any, context: Any) -> bytes:
         spec = request.model_spec
         if not spec.name:
-            raise ServingError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
+            raise refuse("ModelSpec has no name specified.")
         version = spec.version.value if spec.WhichOneof("version_choice") == "version" else None
         answer: bytes = self._core.status(spec.name, version).SerializeToString()
         return answer
 
     def _unimplemented(self, data: bytes, context: Any) -> bytes:
         raise ServingError("UNIMPLEMENTED", "the embedded stand-in serves Predict only")
-
-
-def write_timing(timing: Timing) -> str:
-    """Text of the trailing metadata `TIMING_KEY`: wait and service in us, examples in the batch."""
-    return f"{timing.wait_s * 1e6:.0f},{timing.service_s * 1e6:.0f},{timing.batch}"
 
 
 def run(
@@ -159,14 +130,9 @@ def run(
 ) -> NoReturn:
     """Serve until SIGTERM or SIGINT; requests in flight are finished.
 
-    The first line on standard output is a JSON object with the ports, written once the model
-    answers. With ``stop_on_eof`` the server also stops when its standard input ends, which is how it
-    learns that the process that started it is gone.
-
-    Raises
-    ------
-    OSError
-        A port is taken.
+    The first line on standard output is a JSON object with the ports, written once the model answers.
+    With ``stop_on_eof`` the server also stops when its standard input ends, which is how it learns that
+    the process that started it is gone. A port that is taken raises `OSError`.
     """
     for port in (grpc_port, rest_port):
         socket.create_server((host, port)).close()
@@ -183,8 +149,7 @@ def run(
     gc.freeze()
     front.server.start()
     rest.start()
-    ready = {"grpc_port": bound, "rest_port": rest.server_port, "version": core.model.version}
-    print(json.dumps(ready), flush=True)
+    print(json.dumps({"ports": [bound, rest.server_port]}), flush=True)
     if stop_on_eof:
         Thread(target=_set_at_eof, args=(stop,), daemon=True).start()
     stop.wait()

@@ -1,153 +1,114 @@
-"""A SavedModel as a server holds it: versions on disk, signatures, and one call to run it."""
+"""A SavedModel as a server holds it: its signatures, checks of what comes in, one call to run it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from capkit.serving import api
-from capkit.serving.errors import ServingError
 from capkit.serving.launch import latest_version
+from capkit.serving.metrics import ServingError
 
 Arrays = dict[str, NDArray[Any]]
-DEFAULT_SIGNATURE = "serving_default"
 
 
-@dataclass(frozen=True)
-class Signature:
-    """Inputs and outputs of one signature, by alias: the tensor's name, type number and shape."""
+def refuse(text: str) -> ServingError:
+    """An INVALID_ARGUMENT."""
+    return ServingError("INVALID_ARGUMENT", text)
 
-    inputs: Mapping[str, Any]
-    outputs: Mapping[str, Any]
+
+def _names(aliases: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(aliases)) + "}"
 
 
 class Model:
-    """The latest version of a SavedModel, loaded into a TensorFlow session with one thread.
-
-    Parameters
-    ----------
-    base_path : str or Path
-        Folder with numbered version folders.
-    name : str
-        The name under which it is served.
-    """
+    """The latest version below ``base_path``, in a TensorFlow session that works in its caller's thread."""
 
     def __init__(self, base_path: str | Path, name: str) -> None:
         from capkit.training import import_tensorflow
 
         self.name = name
         self.version = latest_version(base_path)
-        folder = Path(base_path) / str(self.version)
         tensorflow = import_tensorflow()
         v1 = tensorflow.compat.v1
         options = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=-1)
         self._session = v1.Session(graph=tensorflow.Graph(), config=options)
-        self._not_found = (tensorflow.errors.InvalidArgumentError, ValueError, TypeError)
+        self._refused = (tensorflow.errors.InvalidArgumentError, ValueError, TypeError)
         with self._session.graph.as_default():
-            graph = v1.saved_model.load(self._session, ["serve"], str(folder))
-        self.signature_defs = dict(graph.signature_def)
+            folder = str(Path(base_path) / str(self.version))
+            graph = v1.saved_model.load(self._session, ["serve"], folder)
+        self.signatures: dict[str, Any] = dict(graph.signature_def)
         self._calls: dict[tuple[str, tuple[str, ...]], Any] = {}
 
-    def signature(self, name: str) -> tuple[str, Signature]:
-        """A signature by its name; empty means ``serving_default``."""
-        name = name or DEFAULT_SIGNATURE
-        if name not in self.signature_defs:
-            raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
-        found = self.signature_defs[name]
-        return name, Signature(dict(found.inputs), dict(found.outputs))
-
     def run(self, name: str, inputs: Arrays, outputs: tuple[str, ...]) -> list[NDArray[Any]]:
-        """Execute a signature.
-
-        Parameters
-        ----------
-        name : str
-            Signature, as `signature` gives it back.
-        inputs : dict of arrays
-            One array an alias, checked by `check_inputs`.
-        outputs : tuple of str
-            Aliases of the wanted outputs, in this order.
-        """
+        """Execute signature ``name`` on checked inputs; one array for each wanted output."""
         call = self._calls.get((name, outputs))
         if call is None:
-            found = self.signature_defs[name]
-            call = self._session.make_callable(
-                [found.outputs[alias].name for alias in outputs],
-                feed_list=[found.inputs[alias].name for alias in sorted(found.inputs)],
-            )
+            found = self.signatures[name]
+            fetches = [found.outputs[alias].name for alias in outputs]
+            feeds = [found.inputs[alias].name for alias in sorted(found.inputs)]
+            call = self._session.make_callable(fetches, feed_list=feeds)
             self._calls[name, outputs] = call
         try:
             result: list[NDArray[Any]] = call(*(inputs[alias] for alias in sorted(inputs)))
-        except self._not_found as error:
-            raise ServingError("INVALID_ARGUMENT", str(error)) from None
+        except self._refused as error:
+            raise refuse(str(error)) from None
         return result
 
 
-def select_outputs(signature: Signature, wanted: Iterable[str]) -> tuple[str, ...]:
+def select_outputs(signature: Any, wanted: Iterable[str]) -> tuple[str, ...]:
     """Aliases of the outputs that a request asks for; all of them without a filter."""
     chosen: list[str] = []
     for alias in wanted:
         if alias not in signature.outputs:
-            raise ServingError(
-                "INVALID_ARGUMENT",
+            raise refuse(
                 f"output tensor alias not found in signature: {alias} "
-                f"Outputs expected to be in the set {{{','.join(sorted(signature.outputs))}}}.",
+                f"Outputs expected to be in the set {_names(signature.outputs)}."
             )
         if alias in chosen:
-            raise ServingError("INVALID_ARGUMENT", f"duplicate output tensor alias: {alias}")
+            raise refuse(f"duplicate output tensor alias: {alias}")
         chosen.append(alias)
     return tuple(chosen or sorted(signature.outputs))
 
 
-def read_inputs(signature: Signature, protos: Mapping[str, Any]) -> Arrays:
+def read_inputs(signature: Any, protos: Mapping[str, Any]) -> Arrays:
     """The arrays of a request, checked against the signature."""
     wanted = signature.inputs
     if len(protos) != len(wanted):
-        extra, missing = sorted(set(protos) - set(wanted)), sorted(set(wanted) - set(protos))
-        raise ServingError(
-            "INVALID_ARGUMENT",
+        raise refuse(
             f"input size does not match signature: {len(protos)}!={len(wanted)} "
-            f"len({{{','.join(sorted(protos))}}}) != len({{{','.join(sorted(wanted))}}}). "
-            f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}.",
+            f"len({_names(protos)}) != len({_names(wanted)}). "
+            f"Sent extra: {_names(set(protos) - set(wanted))}. "
+            f"Missing but required: {_names(set(wanted) - set(protos))}."
         )
     arrays: Arrays = {}
     for alias, info in wanted.items():
         if alias not in protos:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Signature input alias: {alias}(feed name: {info.name}) not found in request "
-                "and no default value provided. Inputs expected to be in the request "
-                f"{{{','.join(sorted(protos))}}}, or default input alias set: ",
+            raise refuse(
+                f"Signature input alias: {alias}(feed name: {info.name}) not found in request and "
+                "no default value provided. Inputs expected to be in the request "
+                f"{_names(protos)}, or default input alias set: "
             )
         try:
             arrays[alias] = api.from_proto(protos[alias])
         except ValueError:
-            raise ServingError("INVALID_ARGUMENT", f"tensor parsing error: {alias}") from None
+            raise refuse(f"tensor parsing error: {alias}") from None
     check_inputs(signature, arrays)
     return arrays
 
 
-def check_inputs(signature: Signature, arrays: Arrays) -> None:
+def check_inputs(signature: Any, arrays: Arrays) -> None:
     """Refuse arrays of another type or shape than the signature's."""
     for alias, info in signature.inputs.items():
-        array = arrays[alias]
-        if info.dtype in api.TYPES and array.dtype != np.dtype(api.TYPES[info.dtype][0]):
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Expects input {alias} to be {np.dtype(api.TYPES[info.dtype][0])} "
-                f"but {array.dtype} is provided",
-            )
+        array, wanted = arrays[alias], api.TYPES.get(info.dtype)
+        if wanted and array.dtype != wanted[0]:
+            raise refuse(f"Expects input {alias} to be {wanted[0]} but {array.dtype} is provided")
         shape = [dim.size for dim in info.tensor_shape.dim]
         fits = len(shape) == array.ndim and all(
             size in (-1, got) for size, got in zip(shape, array.shape, strict=True)
         )
         if not info.tensor_shape.unknown_rank and not fits:
-            raise ServingError(
-                "INVALID_ARGUMENT",
-                f"Input {alias} must have shape {shape}, got {list(array.shape)}",
-            )
+            raise refuse(f"Input {alias} must have shape {shape}, got {list(array.shape)}")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class BatchLine:
-    """Service time against batch size, ``fixed_s + per_image_s * images``, with 95 % intervals."""
+    """Service time of b images: ``fixed_s + per_image_s * b``, with 95 % intervals of both."""
 
     fixed_s: float
     per_image_s: float
@@ -20,30 +20,20 @@ class BatchLine:
     per_image_interval_s: tuple[float, float]
 
     def predict(self, images: ArrayLike) -> Any:
-        """Seconds that a batch of ``images`` takes on the line (v)."""
+        """Seconds that a batch of ``images`` takes (v)."""
         return self.fixed_s + self.per_image_s * np.asarray(images, dtype=float)
 
 
 def fit_batches(images: ArrayLike, service_s: ArrayLike) -> BatchLine:
     """Fit t = alpha + beta b by least squares of the relative error.
 
-    Each point is weighed by ``1/t`` because times scatter in proportion to their size: without
-    weights the largest batch alone would decide the fixed part.
+    Times scatter in proportion to their size: unweighted, the largest batch alone would decide.
 
     Parameters
     ----------
-    images : array_like of shape (n,)
-        Batch sizes; at least three different ones.
-    service_s : array_like of shape (n,)
-        Service time of each batch.
+    images, service_s : array_like of shape (n,)
+        Batch sizes, three or more different ones, and the service time of each.
 
-    Raises
-    ------
-    ValueError
-        Fewer than three batch sizes, or a time that is not positive.
-
-    Examples
-    --------
     >>> line = fit_batches([1, 2, 4, 8], [1.1, 1.2, 1.4, 1.8])
     >>> round(line.fixed_s, 6), round(line.per_image_s, 6)
     (1.0, 0.1)
@@ -51,25 +41,17 @@ def fit_batches(images: ArrayLike, service_s: ArrayLike) -> BatchLine:
     from scipy.stats import t as student
 
     sizes, times = np.asarray(images, dtype=float), np.asarray(service_s, dtype=float)
-    if np.unique(sizes).size < 3 or sizes.shape != times.shape:
+    if np.unique(sizes).size < 3 or sizes.shape != times.shape or not (times > 0).all():
         raise ValueError(
-            f"a line needs one time for each of three or more batch sizes, got {sizes}"
+            f"needs a positive time for each of three or more sizes, got {sizes}, {times}"
         )
-    if not (times > 0).all():
-        raise ValueError(f"service times must be positive, got {times.min()}")
     design = np.column_stack([np.ones_like(sizes), sizes]) / times[:, None]
-    coefficients, _, _, _ = np.linalg.lstsq(design, np.ones_like(times), rcond=None)
-    residual = 1.0 - design @ coefficients
-    freedom = sizes.size - 2
+    best = np.linalg.lstsq(design, np.ones_like(times), rcond=None)[0]
+    residual, freedom = 1.0 - design @ best, sizes.size - 2
     covariance = np.linalg.inv(design.T @ design) * (residual @ residual) / freedom
     half = student.ppf(0.975, freedom) * np.sqrt(np.diag(covariance))
-    low, high = coefficients - half, coefficients + half
-    return BatchLine(
-        float(coefficients[0]),
-        float(coefficients[1]),
-        (float(low[0]), float(high[0])),
-        (float(low[1]), float(high[1])),
-    )
+    (low, low_each), (high, high_each) = (best - half).tolist(), (best + half).tolist()
+    return BatchLine(float(best[0]), float(best[1]), (low, high), (low_each, high_each))
 
 
 @dataclass(frozen=True)
@@ -80,9 +62,9 @@ class ServiceProfile:
     ----------
     service_time_s, service_cv2 : float
         Mean and squared coefficient of variation of the time that one request of one image occupies
-        the server's one slot, measured in place under load.
+        the server's one slot, measured in place while the server is saturated.
     overhead_s : float
-        Latency of a request on an idle server that does not occupy the slot (network, gRPC).
+        Latency of a request at light load beyond one service time.
     fixed_s, per_image_s : float
         Service time of a batch of b images: ``fixed_s + per_image_s * b``.
     max_batch_linear : int
@@ -92,8 +74,7 @@ class ServiceProfile:
     request_bytes, response_bytes : int
         Sizes of the two messages.
     cpu_s_per_request, memory_mib : float or None
-        CPU time of the server process per request; its resident memory. None for a server whose
-        process could not be seen.
+        CPU time of the server per request, its resident memory; None where its process was not seen.
     backend, device : str
         Which server answered; ``cpu`` or the emulated device.
     """
@@ -113,18 +94,15 @@ class ServiceProfile:
     device: str
 
     def __post_init__(self) -> None:
-        positive = ("service_time_s", "throughput_rps", "per_image_s")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("service_cv2", "overhead_s", "fixed_s", "cpu_s_per_request", "memory_mib"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"{name} must be zero or more, got {value}")
+        for name, value in asdict(self).items():
+            positive = name in ("service_time_s", "throughput_rps", "per_image_s")
+            if isinstance(value, float | int) and not (value > 0 if positive else value >= 0):
+                what = "positive" if positive else "zero or more"
+                raise ValueError(f"{name} must be {what}, got {value}")
 
     @property
     def service_rate(self) -> float:
-        """Requests a second that one busy slot completes (mu, 服务率)."""
+        """Requests a second that one busy slot completes (mu)."""
         return 1.0 / self.service_time_s
 
     def to_dict(self) -> dict[str, Any]:
@@ -136,23 +114,8 @@ class ServiceProfile:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ServiceProfile:
-        """Read a profile back; keys that it does not know are left to their reader.
-
-        Raises
-        ------
-        ValueError
-            A field is missing.
-
-        Examples
-        --------
-        >>> profile = ServiceProfile(
-        ...     5e-4, 0.1, 4e-4, 4.9e-4, 1e-5, 64, 1800.0, 3200, 110, 6e-4, 600.0, "embedded stand-in", "cpu"
-        ... )
-        >>> ServiceProfile.from_dict(profile.to_dict()) == profile
-        True
-        """
+        """Read a profile back; other keys are left to their reader, a missing one is `ValueError`."""
         names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in content]
-        if missing:
+        if missing := [name for name in names if name not in content]:
             raise ValueError(f"a service profile needs {', '.join(missing)} too")
         return cls(**{name: content[name] for name in names})
