@@ -207,6 +207,16 @@ def test_waves_are_found_exactly() -> None:
     assert ahead == pytest.approx(waves[-168:], abs=1e-6)
 
 
+def test_direct_does_not_expect_a_spike_again() -> None:
+    data = hours(168 * 62)
+    quiet = fit(data, "direct").forecast(168).quantile(0.5)
+    data.iloc[-100] *= 3
+    spiked = fit(data, "direct").forecast(168).quantile(0.5)
+    assert spiked.to_numpy() == pytest.approx(quiet.to_numpy(), rel=0.03)
+    copied = fit(data, "seasonal_naive").forecast(168).quantile(0.5)
+    assert copied.iloc[68] > 2 * quiet.iloc[68]
+
+
 def test_direct_goes_on_beyond_one_season() -> None:
     fitted = fit(hours(168 * 62), "direct")
     short, long = fitted.forecast(168), fitted.forecast(400)

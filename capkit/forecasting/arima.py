@@ -17,6 +17,7 @@ from capkit.forecasting.forecast import Array, NotConvergedError, Prediction
 
 _WINDOW = 2016  # last values that parameters are estimated on: twelve weeks of hours
 _SETTLE = 336  # last residuals that the filter runs through after the waves were fitted again
+_RIDGE = 1e-6  # holds the sine of the shortest wave, which is zero at every whole step
 Order = tuple[int, int, int]
 Seasonal = tuple[int, int, int, int]
 
@@ -149,7 +150,8 @@ class HarmonicArima:
         design = np.column_stack([np.ones(len(angle)), np.cos(angle), np.sin(angle)])
         seen = design[: values.size]
         weighted = seen.T * np.exp(-np.arange(values.size, 0, -1.0) / self.memory)
-        return np.asarray(design @ np.linalg.lstsq(weighted @ seen, weighted @ values)[0])
+        gram = weighted @ seen + _RIDGE * np.eye(len(weighted))
+        return np.asarray(design @ np.linalg.solve(gram, weighted @ values))
 
     def fit(self, history: Array, seasons: tuple[int, ...]) -> _HarmonicState:
         if not seasons or history.size < 2 * max(seasons):

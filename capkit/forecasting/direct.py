@@ -4,7 +4,8 @@ It says how far each coming hour will be from the same hour one season ago, from
 hours and yesterday were from theirs, what the last six seasons had at that hour, and what the same
 weeks did a year ago. It learns from origins at the same time of the season as the forecast's own (a
 Monday midnight from Monday midnights), by Huber's M-estimator, so that one wild week does not write
-the coefficients. Intervals are empirical: the errors of those regressions.
+the coefficients; what it is told is cleaned of single hours that leap out of their day. Intervals are
+empirical: the errors of those regressions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 from capkit.forecasting.forecast import Array, Prediction
 
@@ -22,14 +24,36 @@ _LEAST = 45  # fewer do not carry the coefficients
 _YEAR = 52  # seasons
 _HUBER, _ROUNDS = 1.5, 7  # errors beyond so many robust standard deviations count less
 _RIDGE = 1e-6
+_SPIKE, _NEAR = (
+    20.0,
+    7,
+)  # robust standard deviations; width in steps of what an hour is held against
+
+
+def _usual(history: Array, season: int) -> Array:
+    """Median of the last seasons at each step, one season beyond the history; NaN at the start."""
+    start = _PROFILE * season
+    usual = np.full(history.size + season, np.nan)
+    lags = range(season, start + 1, season)
+    shifted = [history[start - k : history.size + season - k] for k in lags]
+    usual[start:] = np.median(shifted, axis=0)
+    return usual
+
+
+def _without_spikes(history: Array, season: int) -> Array:
+    """Replace single hours that are far from usual while the hours around them are not."""
+    start = _PROFILE * season
+    usual = _usual(history, season)[start : history.size]
+    deviation = history[start:] - usual
+    around = median_filter(deviation, _NEAR, mode="nearest")
+    leap = np.abs(deviation - around)
+    clean = np.where(leap > _SPIKE * np.quantile(leap, 0.75), usual + around, history[start:])
+    return np.concatenate([history[:start], clean])
 
 
 def _features(history: Array, origins: Array, day: int, season: int, year: int) -> Array:
     """What each origin knows about each step of its next season: (origins, steps, features)."""
-    size, start = history.size, _PROFILE * season
-    lags = range(season, start + 1, season)
-    usual = np.full(size + season, np.nan)
-    usual[start:] = np.median([history[start - k : size + season - k] for k in lags], axis=0)
+    size, usual = history.size, _usual(history, season)
     from_season = np.full(size, np.nan)
     from_season[season:] = history[season:] - history[:-season]
     from_usual = history - usual[:size]
@@ -99,14 +123,15 @@ class _DirectState:
             past, same = self.history[: self.known], self._origins()
             origins = np.concatenate([same + shift for shift in _AROUND])
             target = origins[:, None] + np.arange(self.season)
-            features = _features(past, origins, self.day, self.season, self.year)
-            wanted = past[target] - past[target - self.season]
+            clean = _without_spikes(past, self.season)
+            features = _features(clean, origins, self.day, self.season, self.year)
+            wanted = past[target] - clean[target - self.season]
             self.cache[phase] = _huber(features, wanted, same.size)
         return self.cache[phase]
 
     def _path(self, history: Array, steps: int) -> Array:
         """The centre; beyond one season it goes on from its own forecast."""
-        size, path = history.size, history
+        size, path = history.size, _without_spikes(history, self.season)
         while path.size < size + steps:
             known = _features(path, np.array([path.size]), self.day, self.season, self.year)[0]
             change = (known * self._regressions()[0]).sum(axis=1)
