@@ -188,7 +188,16 @@ def test_sweep_is_one_row_a_level_saved_as_it_goes(server, tmp_path):
     )
     assert len(table) == 2
     assert table["utilization"].is_monotonic_increasing
-    pd.testing.assert_frame_equal(pd.read_csv(path), table, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(path, keep_default_na=False), table, check_dtype=False
+    )
+
+
+def test_level_at_which_the_server_was_slowed_is_not_valid(server):
+    rng = np.random.default_rng(1)
+    options = {"duration_s": 0.3, "warmup_s": 0.0, "max_service_s": SERVICE_S / 2}
+    row = loadtest.sweep(server.target, [50.0], [b"a"], rng, **options).iloc[0]
+    assert not row["valid"] and "slowed" in row["doubt"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no server answers")])

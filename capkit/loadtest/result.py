@@ -169,6 +169,7 @@ class LoadTestResult:
             "errors": sum(self.errors.values()),
             "requests": int(self.measured.sum()),
             "valid": self.valid,
+            "doubt": self.doubt,
         }
         return row
 

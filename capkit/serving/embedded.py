@@ -130,7 +130,7 @@ def run(
 ) -> NoReturn:
     """Serve until SIGTERM or SIGINT; requests in flight are finished.
 
-    The first line on standard output is a JSON object with the ports, written once the model answers.
+    The first line on standard output is a JSON object with the addresses, written once the model answers.
     With ``stop_on_eof`` the server also stops when its standard input ends, which is how it learns that
     the process that started it is gone. A port that is taken raises `OSError`.
     """
@@ -149,7 +149,8 @@ def run(
     gc.freeze()
     front.server.start()
     rest.start()
-    print(json.dumps({"ports": [bound, rest.server_port]}), flush=True)
+    where = {"grpc": f"{host}:{bound}", "rest": f"http://{host}:{rest.server_port}"}
+    print(json.dumps({"backend": "embedded stand-in"} | where), flush=True)
     if stop_on_eof:
         Thread(target=_set_at_eof, args=(stop,), daemon=True).start()
     stop.wait()

@@ -245,13 +245,13 @@ def serve(
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=out, stderr=err)
     try:
-        ports = _await_model(process, folder, ports, name, timeout_s, embedded=chosen == "embedded")
+        embedded = chosen == "embedded"
+        where = _await_model(process, folder, ports, name, timeout_s, embedded=embedded)
     except BaseException:
         _end(process, folder)
         raise
     server = Server(
-        f"127.0.0.1:{ports[0]}",
-        f"http://127.0.0.1:{ports[1]}",
+        *where,
         backend=LABELS[chosen],
         model_name=name,
         device=f"emulated ({device})" if device else "cpu",
@@ -276,20 +276,21 @@ def _await_model(
     timeout_s: float,
     *,
     embedded: bool,
-) -> tuple[int, int]:
-    """Wait until the model answers: the embedded server says its ports then, others are asked."""
+) -> tuple[str, str]:
+    """Wait until the model answers: the embedded server says where then, others are asked."""
     from capkit.serving.client import Client
 
+    target, rest_url = f"127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}"
     deadline = time.monotonic() + timeout_s
     while True:
         first, newline, _ = (folder / "out").read_text(encoding="utf-8").partition("\n")
         if embedded and newline:
-            grpc_port, rest_port = json.loads(first)["ports"]
-            return grpc_port, rest_port
+            said = json.loads(first)
+            return said["grpc"], said["rest"]
         if not embedded:
-            with Client(f"127.0.0.1:{ports[0]}", name) as client:
+            with Client(target, name) as client:
                 if client.state() == "AVAILABLE":
-                    return ports
+                    return target, rest_url
         ended = process.poll() is not None
         if ended or time.monotonic() > deadline:
             words = (folder / "err").read_text(encoding="utf-8", errors="replace")[-2000:].strip()
