@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 NB     ?=
 
+# Small matrices: more threads than one cost more than they give.
+export OPENBLAS_NUM_THREADS ?= 1
+
 # Without a screen JupyterLab prints the address; as root (a container) it asks for --allow-root.
 SCREEN    := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
 LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
