@@ -2,7 +2,8 @@
 
 ``write`` runs notebooks in place and stores clean outputs: fixed cell ids, no times or versions. A
 notebook whose source has not changed since its outputs were written is left alone unless it is named.
-``reference`` takes the products in ``data/reference`` again, and with them what README shows of them.
+``reference`` does the same and takes the products in ``data/reference`` from that very run, and with them
+what README shows.
 """
 
 from __future__ import annotations
@@ -78,12 +79,16 @@ def execute(notebook: nbformat.NotebookNode, *, environment: Mapping[str, str]) 
         client.execute(env={**os.environ, **environment})
 
 
-def write(chapter: str) -> None:
-    """Execute a notebook and store it with clean outputs."""
+def write(chapter: str, *, keep_product: bool = False) -> None:
+    """Execute a notebook and store it with clean outputs; ``keep_product`` renews the reference with it."""
     path = notebook_path(chapter)
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as runs:
         execute(notebook, environment={"CAPKIT_RUNS": runs})
+        product = Path(runs) / "local" / chapter
+        if keep_product and product.is_dir():
+            shutil.rmtree(reference_dir() / chapter, ignore_errors=True)
+            shutil.copytree(product, reference_dir() / chapter)
     nbformat.write(clean(notebook, chapter), path)
 
 
@@ -92,17 +97,6 @@ def is_current(chapter: str) -> bool:
     notebook = nbformat.read(notebook_path(chapter), as_version=4)
     stamp: Any = notebook.metadata.get("capkit", {}).get("source")
     return bool(stamp == source_hash(notebook))
-
-
-def take_reference(chapter: str) -> None:
-    """Run a notebook as it is and put its product into ``data/reference``."""
-    notebook = nbformat.read(notebook_path(chapter), as_version=4)
-    with tempfile.TemporaryDirectory() as runs:
-        execute(notebook, environment={"CAPKIT_RUNS": runs})
-        product = Path(runs) / "local" / chapter
-        if product.is_dir():
-            shutil.rmtree(reference_dir() / chapter, ignore_errors=True)
-            shutil.copytree(product, reference_dir() / chapter)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,12 +109,10 @@ def main(arguments: list[str] | None = None) -> int:
     for chapter in select(options.chapter):
         if not notebook_path(chapter).is_file():
             continue
-        if options.action == "reference":
-            take_reference(chapter)
-        elif options.chapter or not is_current(chapter):
-            write(chapter)
-        else:
+        keep_product = options.action == "reference"
+        if not (keep_product or options.chapter or not is_current(chapter)):
             continue
+        write(chapter, keep_product=keep_product)
         print(f"{options.action}: {chapter}")
     readme = project_root() / "README.md"
     if all(notebook_path(c).is_file() for c in CHAPTERS):
