@@ -196,10 +196,11 @@ def read_metrics(text: str) -> pd.DataFrame:
     samples = [
         sample for family in text_string_to_metric_families(text) for sample in family.samples
     ]
-    return pd.DataFrame(
-        [{"name": s.name, "labels": dict(s.labels), "value": float(s.value)} for s in samples],
-        columns=["name", "labels", "value"],
-    )
+    rows = []
+    for sample in samples:  # the parser adds a suffix to counters that the page does not have
+        name = sample.name if sample.name in text else sample.name.removesuffix("_total")
+        rows.append({"name": name, "labels": dict(sample.labels), "value": float(sample.value)})
+    return pd.DataFrame(rows, columns=["name", "labels", "value"])
 
 
 def scrape(rest_url: str, *, timeout_s: float = 10.0) -> str:

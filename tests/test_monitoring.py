@@ -94,12 +94,19 @@ PAGE = """\
 :tensorflow:serving:request_latency_bucket{model_name="m",API="Predict",entrypoint="GRPC",le="+Inf"} 100
 :tensorflow:serving:request_latency_sum{model_name="m",API="Predict",entrypoint="GRPC"} 2000
 :tensorflow:serving:request_latency_count{model_name="m",API="Predict",entrypoint="GRPC"} 100
+# TYPE :tensorflow:serving:request_count counter
+:tensorflow:serving:request_count{model_name="m",status="OK"} 100
 """
 
 
 def test_metrics_page_and_the_bucket_of_a_percentile() -> None:
     samples = read_metrics(PAGE)
-    assert len(samples) == 6
+    assert len(samples) == 7
+    assert samples.iloc[-1].to_dict() == {
+        "name": ":tensorflow:serving:request_count",
+        "labels": {"model_name": "m", "status": "OK"},
+        "value": 100.0,
+    }
     name = ":tensorflow:serving:request_latency"
     assert bucket_percentile(samples, name, 0.5) == (10.0, 18.0)
     assert bucket_percentile(samples, name, 0.99) == (18.0, 32.4)

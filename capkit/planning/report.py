@@ -86,8 +86,8 @@ def plot_plan(plan: CapacityPlan) -> Any:
     for column, label in labels.items():
         values = plan.hours[column].to_numpy()
         ax.step(hour, np.append(values, values[-1]), where="post", label=label)
-    ax.set_ylim(bottom=0)
-    ax.legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    ax.set_ylim(0, 1.2 * plan.hours["servers"].max())
+    ax.legend(ncols=3, loc="upper center")
     return ax
 
 
