@@ -258,6 +258,7 @@ def test_plan_is_the_cheapest_by_brute_force_in_one_hour() -> None:
     )
     assert one.cost_usd_week == pytest.approx(168.0 * cheapest)
     assert one.zone_loss.hours.equals(one.replay.hours)
+    assert "one zone lost" not in one.to_markdown()
 
 
 def test_cost_never_falls_when_more_is_asked(reference: CapacityPlan) -> None:

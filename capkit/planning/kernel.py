@@ -14,7 +14,9 @@ BIN_WIDTH = 0.01  # of the natural logarithm of the latency: percentiles are goo
 LOWEST_S = 1e-5
 BINS = 2300  # up to 1e-5 s * exp(23) = 27 hours
 NOISES = 5.0  # a backlog grows like a fluid once its drift is this many times its noise
-RELAXATIONS = 3.0  # relaxation times of the queue that a period begins with, then twice as many sampled
+RELAXATIONS = (
+    3.0  # relaxation times of the queue that a period begins with, then twice as many sampled
+)
 
 
 @njit(cache=True)

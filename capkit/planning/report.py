@@ -73,6 +73,8 @@ def evidence_table(plan: CapacityPlan) -> pd.DataFrame:
         "rounds of mending after a failed replay": facts["mending_rounds"],
         "gap of the optimum, %": facts["gap_percent"],
     }
+    if plan.zones == 1:
+        rows = {name: value for name, value in rows.items() if "zone " not in name}
     return pd.DataFrame({"quantity": list(rows), "value": [f"{v:.3g}" for v in rows.values()]})
 
 
