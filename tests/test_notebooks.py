@@ -9,7 +9,8 @@ import nbformat
 import pytest
 
 from capkit.course import CHAPTERS, REGISTRY
-from capkit.course.notebooks import clean, is_current, notebook_path, source_hash
+from capkit.course.notebooks import clean, is_current, source_hash
+from capkit.course.products import notebook_path
 
 MACHINE_TRACE = re.compile(r"(/(home|root|tmp|work|Users|builds?)/\w|<[\w. ]+ object at 0x)")
 KILOBYTE = 1024

@@ -20,13 +20,8 @@ from typing import Any
 
 import nbformat
 
-from capkit.course.products import CHAPTERS, reference_dir
+from capkit.course.products import CHAPTERS, notebook_path, reference_dir
 from capkit.datasets import project_root
-
-
-def notebook_path(chapter: str) -> Path:
-    """Path of a chapter's notebook."""
-    return project_root() / "notebooks" / f"{chapter}.ipynb"
 
 
 def select(numbers: Iterable[str]) -> list[str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-import nbformat
 import pandas as pd
 
-from capkit.course.notebooks import notebook_path
-from capkit.course.products import CHAPTERS, reference_dir
+from capkit.course.products import CHAPTERS, notebook_path, reference_dir
 
 
 def outline() -> pd.DataFrame:
@@ -25,6 +23,8 @@ def outline() -> pd.DataFrame:
     >>> outline().loc[6, ["title", "product"]].tolist()
     ['Queueing', 'queueing_model@1']
     """
+    import nbformat
+
     rows = []
     for chapter in CHAPTERS:
         notebook = nbformat.read(notebook_path(chapter), as_version=4)

@@ -87,6 +87,11 @@ class Product:
         return path
 
 
+def notebook_path(chapter: str) -> Path:
+    """Path of a chapter's notebook."""
+    return project_root() / "notebooks" / f"{chapter}.ipynb"
+
+
 def reference_dir() -> Path:
     """Folder of the reference run that ships."""
     return project_root() / "data" / "reference"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from capkit import telemetry
-from capkit.course.notebooks import notebook_path, select
+from capkit.course.notebooks import select
 from capkit.course.parameters import REGISTRY
-from capkit.course.products import CHAPTERS, resolve_run_dir
+from capkit.course.products import CHAPTERS, notebook_path, resolve_run_dir
 from capkit.datasets import project_root
 
 
