@@ -24,6 +24,9 @@ MAD_TO_SIGMA = 1.4826  # of a normal distribution
 def robust_z(values: ArrayLike, *, season: int = 1, history: int, floor: float = 1e-9) -> Floats:
     """How unusual each value is, in robust standard deviations of its own place in the season.
 
+    ``(value - median) / (1.4826 * median absolute deviation)``, shape (n,); 0 until the history is there
+    (Iglewicz and Hoaglin, How to Detect and Handle Outliers, ASQC 1993).
+
     Parameters
     ----------
     values : array-like of shape (n,)
@@ -31,23 +34,9 @@ def robust_z(values: ArrayLike, *, season: int = 1, history: int, floor: float =
     season : int
         Steps a season; 1 for values without one.
     history : int
-        How many earlier values of the same place in the season are compared with.
+        How many earlier values of the same place are compared with; `ValueError` if they are not there.
     floor : float
         Least standard deviation, in units of the values: a measure that hardly moves is not an alarm.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        ``(value - median) / (1.4826 * median absolute deviation)``; 0 until the history is there.
-
-    Raises
-    ------
-    ValueError
-        Fewer values than the history and one season need.
-
-    Notes
-    -----
-    Iglewicz and Hoaglin, How to Detect and Handle Outliers, ASQC 1993.
 
     >>> robust_z([10, 20, 11, 21, 12, 22, 11, 40], season=2, history=3, floor=1.0).round(1)
     array([ 0. ,  0. ,  0. ,  0. ,  0. ,  0. ,  0. , 12.8])
@@ -77,7 +66,9 @@ def cusum(
     ceiling: float = 100.0,
     upward: bool = False,
 ) -> Floats:
-    """Cumulative sum of standardised scores: small shifts that last add up.
+    """Cumulative sum of standardised scores, shape (n,): small shifts that last add up.
+
+    Page, Biometrika 41 (1954) 100-115; tabular form as in Montgomery, Statistical Quality Control.
 
     Parameters
     ----------
@@ -91,15 +82,6 @@ def cusum(
         Bound on the sums: twice the alarm's threshold lets an alarm end soon after the shift does.
     upward : bool
         Only shifts upwards count; otherwise the larger of the two directions.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        The sum; 0 when all is well.
-
-    Notes
-    -----
-    Page, Biometrika 41 (1954) 100-115; tabular form as in Montgomery, Statistical Quality Control.
 
     >>> cusum([0, 0, 2, 2, 2, 0, 0]).tolist()
     [0.0, 0.0, 1.5, 3.0, 4.5, 4.0, 3.5]
@@ -142,19 +124,7 @@ class Detection:
 
 
 def judge(alarmed: ArrayLike, labelled: ArrayLike, *, step_s: float) -> Detection:
-    """Compare alarms with labels, step by step.
-
-    Parameters
-    ----------
-    alarmed, labelled : array-like of bool, shape (n,)
-        Alarms, and the labelled anomaly (one window).
-    step_s : float
-        Seconds a step.
-
-    Raises
-    ------
-    ValueError
-        The shapes differ or nothing is labelled.
+    """Compare alarms with one labelled anomaly, step by step (bool arrays of one shape, ``step_s`` apart).
 
     >>> judge([1, 0, 0, 1, 1], [0, 0, 1, 1, 1], step_s=3600)
     Detection(precision=0.6666666666666666, recall=0.6666666666666666, delay_h=1.0, false_episodes=1)
@@ -175,17 +145,7 @@ def judge(alarmed: ArrayLike, labelled: ArrayLike, *, step_s: float) -> Detectio
 
 
 def read_metrics(text: str) -> pd.DataFrame:
-    """Samples of a page in the Prometheus text format, such as the server's own metrics endpoint.
-
-    Parameters
-    ----------
-    text : str
-        The page.
-
-    Returns
-    -------
-    DataFrame
-        Columns ``name``, ``labels`` (dict), ``value``.
+    """Samples of a page in the Prometheus text format: ``name``, ``labels`` (dict), ``value``.
 
     >>> page = ':tensorflow:serving:request_count{model_name="m",status="OK"} 7\\n'
     >>> read_metrics(page).to_dict("records")
@@ -204,15 +164,7 @@ def read_metrics(text: str) -> pd.DataFrame:
 
 
 def scrape(rest_url: str, *, timeout_s: float = 10.0) -> str:
-    """The metrics page of a server of TensorFlow Serving's API, as text (`read_metrics` reads it).
-
-    Parameters
-    ----------
-    rest_url : str
-        Address of its REST port, such as ``http://127.0.0.1:8501``.
-    timeout_s : float
-        Seconds to wait for the answer.
-    """
+    """The metrics page of a server of TensorFlow Serving's API, from its REST address, as text."""
     with urlopen(f"{rest_url}/monitoring/prometheus/metrics", timeout=timeout_s) as answer:
         return str(answer.read().decode())
 
@@ -230,11 +182,6 @@ def bucket_percentile(
         Name without ``_bucket``.
     percentile : float
         Share, between 0 and 1.
-
-    Returns
-    -------
-    tuple of float
-        Lower and upper limit, in the unit of the metric; the upper one may be infinite.
 
     Raises
     ------
@@ -263,6 +210,9 @@ def bucket_percentile(
 def alert_rules(slo: SLO, *, name: str, planned_rate: float) -> str:
     """Prometheus alert rules of a plan, as YAML: the SLO's error budget burns, demand leaves the plan.
 
+    Windows and burn rates as in Beyer et al., The Site Reliability Workbook, ch. 5: 2 % of a month's
+    budget in an hour is 14.4 times the allowed rate, 5 % in six hours is 6 times.
+
     Parameters
     ----------
     slo : SLO
@@ -271,17 +221,7 @@ def alert_rules(slo: SLO, *, name: str, planned_rate: float) -> str:
     name : str
         Model name.
     planned_rate : float
-        Largest arrival rate in 1/s that the plan carries.
-
-    Raises
-    ------
-    ValueError
-        The rate is not positive.
-
-    Notes
-    -----
-    Windows and burn rates: Beyer et al., The Site Reliability Workbook, ch. 5 (2 % of a month's budget
-    in an hour is 14.4 times the allowed rate; 5 % in six hours is 6 times).
+        Largest arrival rate in 1/s that the plan carries; `ValueError` if it is not positive.
 
     >>> print(alert_rules(SLO(0.99, 0.05), name="digits", planned_rate=30000.0).splitlines()[3])
       - alert: LatencyBudgetBurnsFast

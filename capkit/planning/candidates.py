@@ -70,6 +70,9 @@ def judge_candidates(
 ) -> pd.DataFrame:
     """Replay the same requests against every candidate, with all zones and with the largest one lost.
 
+    One row each: ``plan, servers_mean, servers_max, cost_usd_week, late_percent, hours_missed,
+    hours_missed_zone_lost``; the last is all hours where a single zone held everything.
+
     Parameters
     ----------
     candidates : sequence of Candidate
@@ -82,13 +85,6 @@ def judge_candidates(
         The judge.
     seed : int
         Seed of the requests, the same for every candidate.
-
-    Returns
-    -------
-    DataFrame
-        ``plan, servers_mean, servers_max, cost_usd_week, late_percent, hours_missed,
-        hours_missed_zone_lost``: the last with one zone lost, whichever hour it is; all hours where a
-        single zone held everything.
     """
     path = minute_rates(hourly_rates, minute_factors, np.random.default_rng(seed))
 
