@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capkit import planning
+from capkit.course import reference as reference_product
 from capkit.planning import SLO, Candidate, CapacityPlan
 from capkit.queueing import MMc
 from capkit.serving import ServiceProfile
@@ -364,3 +365,15 @@ def test_command_line_refuses_with_a_reason(
     assert "must end in" in capsys.readouterr().err
     assert planning.main(["--slo-percentile", "99"]) == 1
     assert "no plan: percentile" in capsys.readouterr().err
+
+
+def test_command_line_plans_from_the_reference_products(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "plan.html"
+    assert planning.main(["--out", str(page)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("# Capacity plan")
+    facts = reference_product("09_capacity_plan").data
+    assert f"{facts['cost_usd_week']:,.2f} USD a week" in printed
+    assert f"{facts['cost_usd_week']:,.2f} USD a week" in page.read_text(encoding="utf-8")
