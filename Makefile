@@ -15,7 +15,7 @@ LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--all
 .PHONY: lab test test-more run notebooks reference bench lock clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab --ip=127.0.0.1 $(LAB_FLAGS) notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --ip=127.0.0.1 $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 test: $(READY)
 	$(BIN)/ruff check .
@@ -26,6 +26,7 @@ test: $(READY)
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks && rm -r $$runs
 
 test-more: $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[solvers]"
 	$(BIN)/python -m pytest -m more
 
 run: $(READY)
@@ -45,7 +46,7 @@ bench: $(READY)
 # Pin every version anew for all supported Pythons (needs uv).
 lock:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
-	    --all-extras -q pyproject.toml -o requirements.lock
+	    --extra notebooks --extra tensorflow --extra test -q pyproject.toml -o requirements.lock
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "capkit needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
