@@ -272,3 +272,10 @@ def test_split_cores_keeps_server_and_generator_apart():
     if server_cores is not None:
         assert len(server_cores) == 1
         assert not set(server_cores) & set(generator_cores)
+
+
+def test_what_a_notebook_adds_to_a_taken_table_is_not_kept():
+    bench = loadtest.Bench(True, lambda name: pd.DataFrame())
+    taken = bench.take(["loops"], lambda: {"loops": pd.DataFrame({"latency_ms": [2.0]})})["loops"]
+    taken["predicted_ms"] = 1.0
+    assert list(bench.tables["loops"]) == ["latency_ms"]

@@ -48,6 +48,8 @@ class Bench:
     ) -> Tables:
         """Tables of ``names`` as ``measurement`` gives them; the reference's if rows are not ``valid``.
 
+        They are copies: what a notebook adds to them is not in `tables`, and so not in the product.
+
         ``attempts`` is 1 for a measurement that repeats by itself what is not valid (`sweep`).
         """
         for _ in range(attempts if self.measure else 0):
@@ -60,4 +62,4 @@ class Bench:
             found = {name: self._reference(name) for name in names}
             self.replaced += names
         self.tables.update(found)
-        return found
+        return {name: table.copy() for name, table in found.items()}
