@@ -311,7 +311,6 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {name}, labels: {{app: {name}}}}}
 spec:
-  replicas: {minimum}
   selector:
     matchLabels: {{app: {name}}}
   template:
