@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from capkit.simulation.queues import _sink
+from capkit.simulation.queues import sink
 
 BIN_WIDTH = 0.01  # of the natural logarithm of the latency: percentiles are good to 1 %
 LOWEST_S = 1e-5
@@ -51,7 +51,7 @@ def _queue(
         _add(histogram, latency_s, weight)
         if latency_s > limit_s:
             late += weight
-        _sink(free, free.size, end)
+        sink(free, free.size, end)
         now += rng.standard_exponential() / rate
     return late
 

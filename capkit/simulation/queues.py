@@ -17,7 +17,7 @@ from capkit.simulation.draws import Array, check_count
 
 
 @njit(cache=True)
-def _sink(heap: Any, size: int, value: float) -> None:
+def sink(heap: Any, size: int, value: float) -> None:
     """Replace the smallest entry of a binary heap by ``value``."""
     i = 0
     while True:
@@ -40,7 +40,7 @@ def _fcfs(arrivals: Any, services: Any, servers: int) -> Any:
     for i in range(arrivals.size):
         start = max(arrivals[i], free[0])
         waits[i] = start - arrivals[i]
-        _sink(free, servers, start + services[i])
+        sink(free, servers, start + services[i])
     return waits
 
 
@@ -59,7 +59,7 @@ def _loss(arrivals: Any, services: Any, servers: int, room: int) -> Any:
         start = max(arrivals[i], free[0])
         accepted[i] = True
         waits[i] = start - arrivals[i]
-        _sink(free, servers, start + services[i])
+        sink(free, servers, start + services[i])
         if room > 0:
             starts[count % room] = start
             count += 1
@@ -81,7 +81,7 @@ def _varying(arrivals: Any, services: Any, schedule: Any, period_s: float) -> An
             period += 1
             while active > schedule[period]:  # the server that is free first leaves
                 active -= 1
-                _sink(free, active, free[active])
+                sink(free, active, free[active])
             if active < schedule[period]:  # a sorted list is a heap
                 for k in range(active, schedule[period]):
                     free[k] = change
@@ -89,7 +89,7 @@ def _varying(arrivals: Any, services: Any, schedule: Any, period_s: float) -> An
                 free[:active] = np.sort(free[:active])
         waits[i] = start - arrivals[i]
         if active > 0:
-            _sink(free, active, start + services[i])
+            sink(free, active, start + services[i])
     return waits
 
 
