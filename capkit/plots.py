@@ -122,8 +122,10 @@ def show(panel: Axes | Sequence[Axes], alt: str) -> None:
     first = panel if isinstance(panel, Axes) else panel[0]
     figure = cast(Figure, first.get_figure(root=True))
     for ax in figure.axes:
-        if ax.get_legend_handles_labels()[1] and ax.get_legend() is None:
-            ax.legend()
+        labels = ax.get_legend_handles_labels()[1]
+        if labels and ax.get_legend() is None:
+            columns = min(len(labels), 3)
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, frameon=False)
     drawn, buffer = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=STYLE["figure.dpi"])
     few_colours = PIL.Image.open(drawn).convert("RGB").quantize(128, dither=PIL.Image.Dither.NONE)

@@ -67,7 +67,7 @@ def evidence_table(plan: CapacityPlan) -> pd.DataFrame:
         f"{name} in replay, all zones, ms": facts["percentile_ms"],
         f"{name} in replay, one zone lost, ms": facts["zone_lost_percentile_ms"],
         "late requests in replay, %": facts["late_percent"],
-        "hours expected to outgrow the plan": facts["expected_hours_missed"],
+        "hours expected to outgrow what all zones carry": facts["expected_hours_missed"],
         "the same, were a zone away all the time": facts["expected_hours_missed_zone_lost"],
         "room above the mean forecast, one zone lost, %": facts["headroom_percent"],
         "rounds of mending after a failed replay": facts["mending_rounds"],
@@ -105,9 +105,9 @@ def _blocks(plan: CapacityPlan, sources: Mapping[str, str]) -> list[tuple[str, A
         ("h1", "Capacity plan"),
         (
             "p",
-            f"{least} to {most} servers in {zones}, for {plan.cost_usd_week:,.2f} USD a week: "
-            f"{100 * plan.slo.percentile:g} % of the requests of every hour are answered within "
-            f"{1000 * plan.slo.latency_s:g} ms.",
+            f"{least} to {most} servers in {zones}, for {plan.cost_usd_week:,.2f} USD a week: as long as "
+            f"demand stays within its planned {100 * plan.level:g} % quantile, {100 * plan.slo.percentile:g} % "
+            f"of the requests of every hour are answered within {1000 * plan.slo.latency_s:g} ms.",
         ),
         ("h2", "How many of what"),
         ("table", purchase_table(plan)),
