@@ -93,6 +93,7 @@ def simulate(
     overhead_s : float
         Latency that does not occupy a server, in seconds.
 
+    >>> from capkit.autoscaling import HPA
     >>> rng, service = np.random.default_rng(1), np.full(3, 0.01)
     >>> rates = np.repeat([100.0, 700.0], 120)
     >>> run = simulate(HPA(0.5), rates, service, SLO(0.99, 0.05), rng, startup_s=60.0, initial=2)
