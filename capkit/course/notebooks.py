@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -102,18 +101,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("chapter", nargs="*", help="numbers such as 06; all without any")
     options = parser.parse_args(arguments)
     for chapter in select(options.chapter):
-        if not notebook_path(chapter).is_file():
-            continue
         keep_product = options.action == "reference"
         if not (keep_product or options.chapter or not is_current(chapter)):
             continue
         write(chapter, keep_product=keep_product)
         print(f"{options.action}: {chapter}")
     readme = project_root() / "README.md"
-    if all(notebook_path(c).is_file() for c in CHAPTERS):
-        readme.write_text(fill_readme(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    readme.write_text(fill_readme(readme.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
-
-
-if __name__ == "__main__":  # pragma: no cover
-    sys.exit(main())
