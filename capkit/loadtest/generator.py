@@ -1,8 +1,8 @@
 """The load generator's process: `python -m capkit.loadtest.generator FOLDER`.
 
 It reads ``plan.json``, ``requests.npz`` and, for an open loop, ``arrivals.npy`` from the folder and
-writes ``result.npz`` there. It imports gRPC and NumPy and nothing of TensorFlow: requests come to it
-serialised. SIGTERM ends the sending; what was measured by then is written.
+writes ``result.npz`` there. One thread sends and reads; no TensorFlow, no gRPC library, requests come to
+it serialised. SIGTERM ends the sending; what was measured by then is written.
 """
 
 from __future__ import annotations
@@ -14,82 +14,115 @@ import signal
 import sys
 import time
 from pathlib import Path
-from threading import Event, Semaphore, Thread
 from typing import Any
 
-import grpc
+import hpack
 import numpy as np
 
+from capkit.loadtest.http2 import Connection
+
 METHOD = "/tensorflow.serving.PredictionService/Predict"
-TIMING_KEY = "capkit-timing"
+STATUS_KEY, TIMING_KEY = b"grpc-status", b"capkit-timing"
+UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE = 2, 4, 13, 14
+RESETS = {7: UNAVAILABLE, 8: 1, 11: 8}  # HTTP/2's error code to gRPC's status
+AHEAD_S = 0.05
 
 
 class Generator:
-    """Sends what the plan says; one row a request: intended, sent, done, code, wait, service, batch."""
+    """Sends what the plan says; a row a request: intended, sent, done, then how it ended."""
 
-    def __init__(self, plan: dict[str, Any], requests: list[bytes], call: Any) -> None:
-        self.plan, self.requests, self.call = plan, requests, call
-        self.rows: list[tuple[float, ...]] = []
-        self.stop = Event()
+    def __init__(self, plan: dict[str, Any], requests: list[bytes], connection: Connection) -> None:
+        self.plan, self.requests, self.connection = plan, requests, connection
+        self.sent: list[float] = []
+        self.done: list[float | None] = []
+        self.ends: list[bytes | int | None] = []  # the last header block, or a status code
+        self.oldest = 0  # all before it have ended
+        self.stopped = ""
 
-    def note(self, intended: float, sent: float, call: Any) -> None:
-        """Add the row of an answered call."""
-        done, told = time.monotonic(), ["nan"] * 3
-        for key, value in call.trailing_metadata() or ():
-            if key == TIMING_KEY:
-                told = value.split(",")
-        wait, service, batch = (float(number) for number in told)
-        code = call.code().value[0]
-        self.rows.append((intended, sent, done, code, wait / 1e6, service / 1e6, batch))
+    def stop(self, *signal_details: object) -> None:
+        """Send no more."""
+        self.stopped = "interrupted before the end of the schedule"
 
-    def open_loop(self, arrivals: list[float]) -> tuple[float, bool]:
-        """Send at the given times whatever the server does; the clock at time 0, and if all was sent."""
-        answered = Semaphore(0)
+    def send(self) -> None:
+        """Begin the next call."""
+        count = len(self.sent)
+        self.connection.call(self.requests[count % len(self.requests)])
+        self.sent.append(time.monotonic())
+        self.done.append(None)
+        self.ends.append(None)
 
-        def send(intended: float, data: bytes) -> None:
-            def done(future: Any) -> None:
-                try:
-                    self.note(intended, sent, future)
-                finally:
-                    answered.release()
+    def read(self, seconds: float) -> int:
+        """Wait for answers so long; note them, give up calls past their deadline. How many ended."""
+        connection, oldest = self.connection, self.oldest
+        while oldest < len(self.sent) and self.ends[oldest] is not None:
+            oldest += 1
+        self.oldest, now = oldest, time.monotonic()
+        if oldest < len(self.sent):
+            deadline = self.sent[oldest] + self.plan["timeout_s"]
+            if now >= deadline:
+                connection.cancel(2 * oldest + 1)
+                self.done[oldest], self.ends[oldest] = now, DEADLINE_EXCEEDED
+                return 1
+            seconds = min(seconds, deadline - now)
+        connection.wait(min(seconds, 0.1))
+        ended, connection.ended = connection.ended, []
+        for stream, when, how in ended:
+            self.done[stream // 2] = when
+            self.ends[stream // 2] = RESETS.get(how, INTERNAL) if isinstance(how, int) else how
+        return len(ended)
 
-            sent = time.monotonic()
-            self.call.future(data, timeout=self.plan["timeout_s"]).add_done_callback(done)
+    def open_loop(self, begin: float, arrivals: list[float]) -> None:
+        """Send at the given times whatever the server does."""
+        connection, count = self.connection, 0
+        while count < len(arrivals) and not self.over():
+            now = time.monotonic() - begin
+            while (
+                count < len(arrivals)
+                and arrivals[count] <= now
+                and len(connection.open) < connection.most_open
+            ):
+                self.send()
+                count += 1
+            due = arrivals[count] if count < len(arrivals) else now
+            self.read(begin + due - time.monotonic())
 
-        begin, count = time.monotonic() + 0.05, 0
-        for offset in arrivals:
-            intended = begin + offset
-            while (ahead := intended - time.monotonic()) > 0 and not self.stop.is_set():
-                time.sleep(min(ahead, 0.1))
-            if self.stop.is_set():
-                break
-            send(intended, self.requests[count % len(self.requests)])
-            count += 1
-        for _ in range(count):
-            answered.acquire()
-        return begin, count == len(arrivals)
-
-    def closed_loop(self) -> tuple[float, bool]:
+    def closed_loop(self, begin: float) -> None:
         """So many clients that each wait for the answer before they send again."""
-        begin, clients = time.monotonic(), self.plan["clients"]
         end = begin + self.plan["duration_s"]
+        free = self.plan["clients"]
+        while time.monotonic() < end and not self.over():
+            for _ in range(free):
+                self.send()
+            free = self.read(end - time.monotonic())
 
-        def client(index: int) -> None:
-            while (sent := time.monotonic()) < end and not self.stop.is_set():
-                data = self.requests[index % len(self.requests)]
-                try:
-                    _, done = self.call.with_call(data, timeout=self.plan["timeout_s"])
-                except grpc.RpcError as error:
-                    done = error
-                self.note(sent, sent, done)
-                index += clients
+    def over(self) -> bool:
+        """Whether nothing more is to be sent."""
+        self.stopped = self.stopped or self.connection.lost or self.connection.refusing
+        return bool(self.stopped)
 
-        threads = [Thread(target=client, args=(number,)) for number in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return begin, not self.stop.is_set()
+    def drain(self) -> None:
+        """Wait for the answers that are still to come."""
+        while self.connection.open and not self.connection.lost:
+            self.read(0.1)
+        if self.connection.open:
+            self.over()
+            self.done = [time.monotonic() if end is None else end for end in self.done]
+
+    def rows(self, intended: Any, begin: float) -> Any:
+        """The table of the requests sent: intended, sent, done, code, wait, service, batch."""
+        ends = [UNAVAILABLE if end is None else end for end in self.ends]
+        sent, done = np.array(self.sent), np.array(self.done, dtype=float)
+        decoder, told = hpack.Decoder(), np.full((len(ends), 4), np.nan)
+        for row, end in zip(told, ends, strict=True):
+            row[0] = end if isinstance(end, int) else UNKNOWN
+            for key, value in () if isinstance(end, int) else decoder.decode(end, raw=True):
+                if key == STATUS_KEY:
+                    row[0] = int(value)
+                elif key == TIMING_KEY:
+                    row[1:] = [float(number) for number in value.split(b",")]
+        told[:, 1:3] /= 1e6
+        due = sent - begin if intended is None else intended[: sent.size]
+        return np.column_stack([due, sent - begin, done - begin, told])
 
 
 def main(folder: Path) -> None:
@@ -98,29 +131,34 @@ def main(folder: Path) -> None:
     with np.load(folder / "requests.npz") as file:
         ends, joined = np.cumsum(file["lengths"]), file["joined"].tobytes()
         requests = [joined[b - n : b] for b, n in zip(ends, file["lengths"], strict=True)]
+    arrivals = None if plan["clients"] else np.load(folder / "arrivals.npy")
     if plan["cores"]:
         os.sched_setaffinity(0, plan["cores"])
-    sys.setswitchinterval(2e-4)
-    size = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    with grpc.insecure_channel(plan["target"], options=size) as channel:
-        generator = Generator(plan, requests, channel.unary_unary(METHOD))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: generator.stop.set())
-        try:
-            grpc.channel_ready_future(channel).result(timeout=plan["timeout_s"])
-        except grpc.FutureTimeoutError:
-            sys.exit(f"no server answers at {plan['target']}")
-        gc.collect()
-        gc.freeze()
-        cpu_s = time.process_time()
-        if plan["clients"]:
-            begin, complete = generator.closed_loop()
-        else:
-            begin, complete = generator.open_loop(np.load(folder / "arrivals.npy").tolist())
-        cpu_s = time.process_time() - cpu_s
-    rows = np.array(sorted(generator.rows), dtype=float).reshape(-1, 7)
-    rows[:, :3] -= begin
-    np.savez(folder / "result.npz", rows=rows, began=begin, cpu_s=cpu_s, complete=complete)
+    try:
+        connection = Connection(plan["target"], METHOD, plan["timeout_s"])
+    except OSError as error:
+        sys.exit(f"no server answers at {plan['target']}: {error}")
+    generator = Generator(plan, requests, connection)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, generator.stop)
+    gc.collect()
+    gc.freeze()
+    cpu_s, begin = time.process_time(), time.monotonic()
+    if arrivals is None:
+        generator.closed_loop(begin)
+    else:
+        begin += AHEAD_S
+        generator.open_loop(begin, arrivals.tolist())
+    generator.drain()
+    cpu_s = time.process_time() - cpu_s
+    connection.close()
+    np.savez(
+        folder / "result.npz",
+        rows=generator.rows(arrivals, begin),
+        began=begin,
+        cpu_s=cpu_s,
+        stopped=generator.stopped,
+    )
 
 
 if __name__ == "__main__":

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import numpy as np
 from numpy.typing import NDArray
+
+from capkit.loadtest.schedule import Schedule
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
 
-CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+#: gRPC's status codes by number
+CODES = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+    "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+    "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,10 @@ class LoadTestResult:
         The test is invalid if the generator's p99 lateness exceeds this share of the median latency.
     generator_cpu_s : float
         CPU time of the generator.
-    complete : bool
-        False if it was interrupted.
+    stopped : str
+        Why it ended before its schedule did; empty if it did not.
+    schedule : Schedule or None
+        The law of the arrivals and its test, where they were given as a `Schedule`.
     """
 
     intended_s: Array
@@ -56,7 +64,8 @@ class LoadTestResult:
     duration_s: float
     max_lateness_share: float
     generator_cpu_s: float
-    complete: bool
+    stopped: str
+    schedule: Schedule | None = None
 
     @property
     def measured(self) -> NDArray[np.bool_]:
@@ -101,13 +110,13 @@ class LoadTestResult:
         return float(np.quantile(self.latency_ms, percentile, method="inverted_cdf"))
 
     def interval(self, percentile: float, level: float = 0.95) -> tuple[float, float]:
-        """Confidence interval (ms) of `percentile` from order statistics.
+        """Confidence interval (ms) of `percentile`: order statistics, widened because neighbours are alike.
 
-        Waits of neighbouring requests are alike, which makes it too narrow at high utilisation.
+        `ValueError` where the test was too short for one.
         """
-        from capkit.simulation import percentile_interval
+        from capkit.simulation import correlated_percentile_interval
 
-        return percentile_interval(self.latency_ms, percentile, level)
+        return correlated_percentile_interval(self.latency_ms, percentile, level)
 
     def mean_interval(self, level: float = 0.95) -> tuple[float, float, float]:
         """Mean latency (ms) and its confidence interval from batch means."""
@@ -117,10 +126,27 @@ class LoadTestResult:
         return mean_interval(self.latency_ms, min(20, self.latency_ms.size), level)
 
     @property
+    def trend_pvalue(self) -> float:
+        """p-value of "the latency had no trend"; a small one denies the steady state, NaN says too short."""
+        from capkit.simulation import trend_pvalue
+
+        return trend_pvalue(self.latency_ms) if self.latency_ms.size >= 40 else float("nan")
+
+    def without_warmup(self) -> LoadTestResult:
+        """The same test with its warm-up where MSER-5 finds it in the latencies."""
+        from capkit.simulation import mser
+
+        whole = replace(self, warmup_s=0.0)
+        cut = mser(whole.latency_ms)
+        return replace(self, warmup_s=float(self.intended_s[whole.ok][cut]))
+
+    @property
     def doubt(self) -> str:
         """Why the test is not valid; empty if it is."""
-        if not self.complete:
-            return "interrupted before the end of the schedule"
+        if self.stopped:
+            return self.stopped
+        if self.schedule and self.schedule.doubt:
+            return self.schedule.doubt
         if not self.ok.any():
             return f"no good answer after the warm-up; errors: {self.errors}"
         late, median = np.quantile(self.lateness_ms, 0.99), np.median(self.latency_ms)
@@ -141,7 +167,8 @@ class LoadTestResult:
     def row(self) -> dict[str, Any]:
         """The figures of one load level, as a row of the sweep's table.
 
-        Interval ends are NaN where there are too few requests for them.
+        Interval ends are NaN where the level was too short for them; ``queue`` is the mean number waiting
+        (Little's law), ``batch`` the mean number of examples in the batch of a request.
         """
         mean, mean_low, mean_high = self.mean_interval()
         row: dict[str, Any] = {
@@ -160,12 +187,17 @@ class LoadTestResult:
             row[f"{name}_low_ms"], row[f"{name}_high_ms"] = low, high
         service, wait = self.service_s[self.ok], self.wait_s[self.ok]
         row |= {
+            "queue": self.throughput * wait.mean(),
+            "batch": self.batch[self.ok].mean(),
             "wait_ms": 1e3 * wait.mean(),
             "service_ms": 1e3 * service.mean(),
             "outside_ms": mean - 1e3 * (wait + service).mean(),
             "utilization": float((service / self.batch[self.ok]).sum())
             / (self.duration_s - self.warmup_s),
             "lateness_p99_ms": float(np.quantile(self.lateness_ms, 0.99)),
+            "arrival_cv2": self.schedule.cv2 if self.schedule else float("nan"),
+            "law_pvalue": self.schedule.pvalue if self.schedule else float("nan"),
+            "trend_pvalue": self.trend_pvalue,
             "errors": sum(self.errors.values()),
             "requests": int(self.measured.sum()),
             "valid": self.valid,

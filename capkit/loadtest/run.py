@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from capkit.loadtest.result import LoadTestResult
+from capkit.loadtest.schedule import Schedule
 
 
 def run(
     target: str,
-    arrivals: ArrayLike,
+    arrivals: ArrayLike | Schedule,
     requests: Sequence[bytes],
     *,
     warmup_s: float = 0.0,
@@ -32,13 +33,13 @@ def run(
     ----------
     target : str
         ``host:port`` of a server of TensorFlow Serving's gRPC API.
-    arrivals : array_like of shape (n,)
-        Intended send times in s from 0, sorted: drawn (`capkit.simulation.poisson_arrivals`) or
-        recorded (`capkit.datasets.arrival_times`), fixed before the test begins.
+    arrivals : array_like of shape (n,), or Schedule
+        Intended send times in s from 0, sorted, fixed before the test begins: drawn
+        (`draw_schedule`) or recorded (`replay`), with their law tested; or plain times.
     requests : sequence of bytes
         Serialised ``PredictRequest`` messages, taken in turn.
     warmup_s : float
-        Requests due before this time are sent and not counted.
+        Requests due before this time are sent and not counted; `LoadTestResult.without_warmup` finds it.
     timeout_s : float
         Deadline of each request.
     max_lateness_share : float
@@ -53,14 +54,15 @@ def run(
     RuntimeError
         The generator failed, as when no server answers; the text is its own.
     """
-    times = np.asarray(arrivals, dtype=float)
+    schedule = arrivals if isinstance(arrivals, Schedule) else None
+    times = np.asarray(schedule.times_s if schedule else arrivals, dtype=float)
     if times.ndim != 1 or not times.size or (np.diff(times) < 0).any() or not times[0] >= 0:
         raise ValueError("arrivals must be one or more times in s from 0, sorted")
     if times[-1] < warmup_s:
         raise ValueError(f"all {times.size} arrivals fall into the warm-up of {warmup_s} s")
     plan = {"target": target, "clients": 0, "timeout_s": timeout_s, "cores": list(cores or ())}
     plan["duration_s"] = float(times[-1]) + 1e-3
-    return _generate(plan, requests, times, warmup_s, max_lateness_share)
+    return _generate(plan, requests, times, warmup_s, max_lateness_share, schedule)
 
 
 def run_closed(
@@ -92,7 +94,12 @@ def run_closed(
 
 
 def _generate(
-    plan: dict[str, Any], requests: Sequence[bytes], arrivals: Any, warmup_s: float, share: float
+    plan: dict[str, Any],
+    requests: Sequence[bytes],
+    arrivals: Any,
+    warmup_s: float,
+    share: float,
+    schedule: Schedule | None = None,
 ) -> LoadTestResult:
     if not requests or not all(requests):
         raise ValueError("give one or more serialised requests")
@@ -107,7 +114,11 @@ def _generate(
         patience_s = plan["duration_s"] + 4 * plan["timeout_s"]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
-            _, words = process.communicate(timeout=patience_s)
+            try:
+                _, words = process.communicate(timeout=patience_s)
+            except KeyboardInterrupt:
+                process.terminate()
+                _, words = process.communicate(timeout=2 * plan["timeout_s"])
         except BaseException:
             process.kill()
             process.communicate()
@@ -130,5 +141,6 @@ def _generate(
                 duration_s=plan["duration_s"],
                 max_lateness_share=share,
                 generator_cpu_s=float(file["cpu_s"]),
-                complete=bool(file["complete"]),
+                stopped=str(file["stopped"]),
+                schedule=schedule,
             )
