@@ -163,14 +163,19 @@ class Sampler:
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
+    @staticmethod
+    def _sent() -> int:
+        """Bytes that this machine has sent, over loopback too."""
+        return sum(nic.bytes_sent for nic in psutil.net_io_counters(pernic=True).values())
+
     def _run(self) -> None:
         gpu = _gpu_readings()
         try:
-            before_t, before_cpu = self._begin, self._begin_cpu_s
+            before_t, before_cpu, before_sent = self._begin, self._begin_cpu_s, self._sent()
             stopped = False
             while not stopped:
                 stopped = self._stop.wait(self.interval_s)
-                now, cpu_s = time.perf_counter(), self._cpu_s()
+                now, cpu_s, sent = time.perf_counter(), self._cpu_s(), self._sent()
                 if stopped and self._rows and now - before_t < self.interval_s / 2:
                     break
                 self._rows.append(
@@ -178,10 +183,11 @@ class Sampler:
                         "t_s": now - self._begin,
                         "cpu_percent": 100 * (cpu_s - before_cpu) / (now - before_t),
                         "memory_mib": self._process.memory_info().rss / MIB,
+                        "sent_mib_s": (sent - before_sent) / MIB / (now - before_t),
                         **{column: read() for column, read in gpu.items()},
                     }
                 )
-                before_t, before_cpu = now, cpu_s
+                before_t, before_cpu, before_sent = now, cpu_s, sent
         except psutil.NoSuchProcess:
             pass
         finally:
@@ -194,10 +200,10 @@ class Sampler:
         -------
         DataFrame
             ``t_s`` since the start; ``cpu_percent`` over the interval that ends there (100 = one core
-            busy; another process is counted in ticks of 10 ms); ``memory_mib`` resident; and, where
-            NVML reports them, ``gpu_percent`` (share of the time with a kernel running),
-            ``gpu_memory_mib`` and ``gpu_power_w`` of the whole GPU.
+            busy; another process is counted in ticks of 10 ms); ``memory_mib`` resident; ``sent_mib_s``, what
+            the machine sent on all its networks, loopback included; and, where NVML reports them,
+            ``gpu_percent`` (share of the time with a kernel running), ``gpu_memory_mib`` and
+            ``gpu_power_w`` of the whole GPU.
         """
-        return pd.DataFrame(
-            self._rows, columns=None if self._rows else ["t_s", "cpu_percent", "memory_mib"]
-        )
+        names = ["t_s", "cpu_percent", "memory_mib", "sent_mib_s"]
+        return pd.DataFrame(self._rows, columns=None if self._rows else names)

@@ -1,7 +1,9 @@
 """The machine's description and the sampler, with a GPU played by a fake NVML."""
 
+import socket
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -94,6 +96,7 @@ def test_what_the_gpu_cannot_report_is_no_column(nvml):
         "t_s",
         "cpu_percent",
         "memory_mib",
+        "sent_mib_s",
         "gpu_percent",
         "gpu_memory_mib",
     ]
@@ -111,7 +114,29 @@ def test_cpu_seconds_of_the_samples_are_the_process_s(nvml):
     assert sampled == pytest.approx(spent, abs=0.03)
     assert frame["t_s"].is_monotonic_increasing
     assert (frame["memory_mib"] > 10).all()
-    assert list(frame.columns) == ["t_s", "cpu_percent", "memory_mib"]
+    assert list(frame.columns) == ["t_s", "cpu_percent", "memory_mib", "sent_mib_s"]
+
+
+def test_what_goes_over_loopback_is_counted(nvml):
+    nvml(driver=False)
+    size = 20 * 2**20
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reader = threading.Thread(target=_read_all, args=(server,))
+        reader.start()
+        with telemetry.Sampler(interval_s=0.02) as sampler:
+            with socket.create_connection(server.getsockname()) as sender:
+                sender.sendall(bytes(size))
+            reader.join()
+    frame = sampler.frame()
+    sent = (frame["t_s"].diff().fillna(frame["t_s"].iloc[0]) * frame["sent_mib_s"]).sum()
+    assert sent == pytest.approx(size / 2**20, rel=0.1)
+
+
+def _read_all(server):
+    connection, _ = server.accept()
+    with connection:
+        while connection.recv(1 << 20):
+            pass
 
 
 def test_its_own_cost_is_reported(nvml):
