@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST_ROWS = 30
+LONGEST_MS = 60_000.0
+LINE_ERROR = 0.15
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,43 @@ def fit_batches(images: ArrayLike, service_s: ArrayLike) -> BatchLine:
     half = student.ppf(0.975, freedom) * np.sqrt(np.diag(covariance))
     (low, low_each), (high, high_each) = (best - half).tolist(), (best + half).tolist()
     return BatchLine(float(best[0]), float(best[1]), (low, high), (low_each, high_each))
+
+
+def read_times(path: str | Path, time_column: str, images_column: str | None) -> pd.DataFrame:
+    """Times of a CSV file, one row a request or batch: columns ``images`` (1 without one) and ``ms``.
+
+    A missing file or column, a value that is no number above 0, a part of an image, and a median above
+    a minute raise `ValueError`, which names the row or the column.
+    """
+    import pandas as pd
+
+    from capkit.datasets.own import _numbers, _read, _refuse
+
+    file, columns = Path(path), [name for name in (time_column, images_column) if name]
+    table = _read(file, columns)
+    numbers = {name: _numbers(file, table[name]) for name in columns}
+    for name in columns:
+        _refuse(file, name, numbers[name] <= 0, table[name], "a number above 0 is needed")
+    images = numbers[images_column] if images_column else pd.Series(1.0, table.index)
+    _refuse(file, str(images_column), images % 1 != 0, images, "a whole number is needed")
+    ms = numbers[time_column]
+    if ms.median() > LONGEST_MS:
+        raise ValueError(
+            f"{file}, column {time_column!r}: the median, {ms.median():,.0f} ms, is above a minute; "
+            "milliseconds are needed: divide microseconds by 1,000"
+        )
+    return pd.DataFrame({"images": images.astype(int), "ms": ms})
+
+
+def _line_or_share(means_s: pd.Series) -> tuple[float, float]:
+    """``fixed_s, per_image_s`` as `ServiceProfile.from_csv` says, from the mean time of each size."""
+    sizes, smallest = means_s.index.to_numpy(), means_s.iloc[0]
+    if sizes.size >= 3:
+        line = fit_batches(sizes, means_s.to_numpy())
+        near = abs(line.predict(sizes[0]) / smallest - 1.0) <= LINE_ERROR
+        if near and line.fixed_s >= 0 and line.per_image_s > 0:
+            return line.fixed_s, line.per_image_s
+    return 0.0, float(smallest / sizes[0])
 
 
 @dataclass(frozen=True)
@@ -119,3 +164,63 @@ class ServiceProfile:
         if missing := [name for name in names if name not in content]:
             raise ValueError(f"a service profile needs {', '.join(missing)} too")
         return cls(**{name: content[name] for name in names})
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        latency_column: str = "latency_ms",
+        images_column: str | None = None,
+    ) -> ServiceProfile:
+        """Profile of a server whose latencies were written down, one request or batch at a time.
+
+        The whole latency counts as service, so ``overhead_s`` is 0: what waited for others must not be
+        in the file. ``service_time_s`` is the mean of the rows of one image, or what the line says where
+        there are none; ``service_cv2`` is that of the most frequent size. The line is fitted to the
+        means of three or more sizes; with fewer, or if no line with positive parts comes within 15 % of
+        the smallest size, nothing is gained by a batch: the fixed part is 0 and each image takes its
+        share of the smallest batch. ``throughput_rps`` and ``cpu_s_per_request`` are those of one slot
+        that is always busy. A file cannot know the size of the messages (0) and the memory (None);
+        `dataclasses.replace` sets what you know.
+
+        Parameters
+        ----------
+        path : str or Path
+            CSV file with a header.
+        latency_column, images_column : str
+            Columns of the time in ms and of the images in the request; one image each without the latter.
+
+        Raises
+        ------
+        ValueError
+            No such file or column; a value that is no number above 0; fewer than 30 rows of the most
+            frequent size; a median above a minute.
+        """
+        table = read_times(path, latency_column, images_column)
+        size = table["images"].mode()[0]
+        frequent = table.loc[table["images"] == size, "ms"]
+        if len(frequent) < LEAST_ROWS:
+            raise ValueError(
+                f"{path} holds {len(frequent)} row(s) of its most frequent size, {size} image(s); a "
+                f"variance needs {LEAST_ROWS}: give one row a request, not a summary"
+            )
+        means_s = table.groupby("images")["ms"].mean() / 1e3
+        fixed_s, per_image_s = _line_or_share(means_s)
+        error = (fixed_s + per_image_s * means_s.index) / means_s - 1.0
+        service_time_s = float(means_s.get(1, fixed_s + per_image_s))
+        return cls(
+            service_time_s=service_time_s,
+            service_cv2=float(frequent.var() / frequent.mean() ** 2),
+            overhead_s=0.0,
+            fixed_s=fixed_s,
+            per_image_s=per_image_s,
+            max_batch_linear=int(means_s.index[error.abs().le(LINE_ERROR).cummin()].max()),
+            throughput_rps=1.0 / service_time_s,
+            request_bytes=0,
+            response_bytes=0,
+            cpu_s_per_request=service_time_s,
+            memory_mib=None,
+            backend=f"recorded in {Path(path).name}",
+            device="recorded",
+        )
