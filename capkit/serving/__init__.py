@@ -2,6 +2,7 @@
 
 from capkit.serving.batching import Batching
 from capkit.serving.command import main
+from capkit.serving.configurations import measure_configurations
 from capkit.serving.device import Device
 from capkit.serving.launch import Server, attach, serve
 from capkit.serving.profile import BatchLine, ServiceProfile, fit_batches
@@ -15,5 +16,6 @@ __all__ = [
     "attach",
     "fit_batches",
     "main",
+    "measure_configurations",
     "serve",
 ]
