@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def to_inputs(images: ArrayLike) -> NDArray[np.float32]:
     return pixels[..., np.newaxis].astype(np.float32) / np.float32(255)
 
 
-def build_cnn() -> Any:
+def build_cnn(*, filters: int = FILTERS, hidden_units: int = HIDDEN_UNITS) -> Any:
     """The compiled Keras model: convolution, pooling, a dense layer, a softmax over ten digits.
 
     Takes ``image``: float32 of shape (n, 28, 28, 1), from 0 to 1. Adam, cross-entropy, accuracy.
@@ -111,10 +111,10 @@ def build_cnn() -> Any:
     model = keras.Sequential(
         [
             layers.Input(IMAGE_SHAPE, name="image"),
-            layers.Conv2D(FILTERS, KERNEL, activation="relu", name="conv"),
+            layers.Conv2D(filters, KERNEL, activation="relu", name="conv"),
             layers.MaxPooling2D(POOL, name="pool"),
             layers.Flatten(name="flatten"),
-            layers.Dense(HIDDEN_UNITS, activation="relu", name="hidden"),
+            layers.Dense(hidden_units, activation="relu", name="hidden"),
             layers.Dense(CLASSES, activation="softmax", name="digit"),
         ],
         name="mnist_cnn",
@@ -124,7 +124,7 @@ def build_cnn() -> Any:
 
 
 def restart(model: Any, seed: int) -> None:
-    """Give a model of `build_cnn` fresh weights and a fresh optimiser; what is compiled stays.
+    """Give a model of ``build_cnn()`` fresh weights and a fresh optimiser; what is compiled stays.
 
     The same ``seed`` gives the same weights, and the same shuffling by ``fit`` afterwards.
     """
@@ -194,7 +194,13 @@ def train(
     return pd.DataFrame(rows)[columns + ["val_loss", "val_accuracy"] * (validation is not None)]
 
 
-def export(model: Any, folder: str | Path, version: int = 1) -> Path:
+def export(
+    model: Any,
+    folder: str | Path,
+    version: int = 1,
+    *,
+    weights: Callable[[], Sequence[Any]] | None = None,
+) -> Path:
     """Write the model as a SavedModel that TensorFlow Serving loads: ``folder/version``.
 
     The signature ``serving_default`` takes ``image`` and answers ``output_0``; an image of another
@@ -210,17 +216,26 @@ def export(model: Any, folder: str | Path, version: int = 1) -> Path:
         The base path that the server is given.
     version : int
         Number of the version folder, at least 1; ``folder/version`` is returned.
+    weights : callable, optional
+        Gives the tensors to compute with, one for each variable of the model. It is called while the
+        graph is built: constants that it makes are stored in their own type, and the variables are not.
     """
     if version < 1:
         raise ValueError(f"version must be a whole number from 1, got {version}")
     tensorflow = import_tensorflow()
     image_shape = (None, *IMAGE_SHAPE)
     served = tensorflow.Module()
-    served.weights = [variable.value for variable in model.variables]
-    served.predict = tensorflow.function(
-        lambda image: model(tensorflow.ensure_shape(image, image_shape), training=False),
-        input_signature=[tensorflow.TensorSpec(image_shape, tensorflow.float32, name="image")],
-    )
+    if weights is None:
+        served.weights = [variable.value for variable in model.variables]
+
+    def predict(image: Any) -> Any:
+        images = tensorflow.ensure_shape(image, image_shape)
+        if weights is None:
+            return model(images, training=False)
+        return model.stateless_call(weights(), [], images, training=False)[0]
+
+    signature = tensorflow.TensorSpec(image_shape, tensorflow.float32, name="image")
+    served.predict = tensorflow.function(predict, input_signature=[signature])
     target = Path(folder) / str(version)
     with quiet_stderr():
         tensorflow.saved_model.save(
