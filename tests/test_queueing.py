@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
@@ -20,45 +19,19 @@ from capkit.queueing import (
     MMc,
     MMcK,
     erlang_b,
-    erlang_b_load,
-    erlang_b_servers,
     erlang_c,
-    erlang_c_load,
-    erlang_c_servers,
     error_table,
     fit_usl,
-    halfin_whitt,
     ledger_entries,
-    max_rate,
-    mdc_mean_wait,
-    min_servers,
     mva,
     predicted_figures,
     sampling_interval,
-    square_root_servers,
 )
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
 UTILIZATION = st.floats(0.01, 0.999)
 SERVERS = st.integers(1, 3000)
 CV2 = st.sampled_from([0.0, 0.01, 0.3, 1.0, 2.5, 16.0])
-
-
-def exact_erlang_b(servers: int, load: float) -> Decimal:
-    """Erlang's recursion in 50 digits."""
-    with localcontext() as context:
-        context.prec, context.Emax, context.Emin = 50, 10**12, -(10**12)
-        inverse, step = Decimal(1), Decimal(load)
-        for k in range(1, servers + 1):
-            inverse = 1 + inverse * k / step
-        return 1 / inverse
-
-
-def exact_erlang_c(servers: int, load: float) -> float:
-    with localcontext() as context:
-        context.prec = 50
-        blocked, a = exact_erlang_b(servers, load), Decimal(load)
-        return float(servers * blocked / (servers - a + a * blocked))
 
 
 # Known answers -----------------------------------------------------------------------------------
@@ -104,90 +77,6 @@ def test_finite_room_of_the_r_package_queueing():
     assert queue.mean_response == pytest.approx(0.254933, abs=5e-7)
 
 
-@pytest.mark.parametrize(
-    ("servers", "load", "value", "digits"),
-    [
-        (2, 1, 0.2, 15),
-        (3, 1, 0.0625, 15),
-        (5, 3, 0.110054, 6),
-        (10, 5, 0.018385, 6),
-        (10, 10, 0.214582, 6),
-        (15, 12, 0.0857292, 7),
-    ],
-)
-def test_erlang_b_tables(servers, load, value, digits):
-    assert erlang_b(servers, load) == pytest.approx(value, abs=0.51 * 10.0**-digits)
-    assert MMcK(float(load), 1.0, servers, servers).p_block == pytest.approx(
-        erlang_b(servers, load), rel=1e-12
-    )
-
-
-def test_erlang_b_inverse_at_one_percent():
-    servers = [5, 10, 20, 50, 100]
-    loads = [erlang_b_load(c, 0.01) for c in servers]
-    assert loads == pytest.approx([1.361, 4.461, 12.031, 37.901, 84.064], abs=5.1e-4)
-    assert [erlang_b_servers(a - 1e-9, 0.01) for a in loads] == servers
-    assert [erlang_b_servers(a + 1e-6, 0.01) for a in loads] == [c + 1 for c in servers]
-
-
-@pytest.mark.parametrize(
-    ("servers", "load", "value"),
-    [
-        (2, 1, 1 / 3),
-        (3, 2, 4 / 9),
-        (5, 4, 0.554113),
-        (10, 8, 0.409180),
-        (50, 45, 0.363864),
-        (100, 95, 0.506457),
-    ],
-)
-def test_erlang_c_tables(servers, load, value):
-    assert erlang_c(servers, load) == pytest.approx(value, abs=5e-7)
-    assert erlang_c_load(servers, erlang_c(servers, load)) == pytest.approx(load, rel=1e-9)
-    assert erlang_c_servers(load, erlang_c(servers, load)) == servers
-
-
-def test_call_centre_of_pyworkforce():
-    needed = min_servers(100 / 1800, 1 / 180, percentile=0.8, max_wait=20.0)
-    queue, fewer = MMc(100 / 1800, 1 / 180, 14), MMc(100 / 1800, 1 / 180, 13)
-    assert needed == 14
-    assert 1 - queue.p_wait_exceeds(20.0) == pytest.approx(0.8883500191794669, rel=1e-12)
-    assert queue.p_wait == pytest.approx(0.1741319335950498, rel=1e-12)
-    assert 1 - fewer.p_wait_exceeds(20.0) == pytest.approx(0.795595, abs=5e-7)
-
-
-def test_halfin_whitt_limits():
-    assert [halfin_whitt(b) for b in (0.5061, 1.0, 1.42, 2.375)] == pytest.approx(
-        [0.5, 0.2234, 0.1, 0.01], abs=5e-5
-    )
-    for load in (100.0, 10_000.0, 1_000_000.0):
-        assert erlang_c(square_root_servers(load, 0.2), load) == pytest.approx(0.2, abs=0.015)
-
-
-@pytest.mark.parametrize(
-    ("servers", "utilization", "wait"),
-    [
-        (2, 0.8, 0.903284),
-        (4, 0.5, 0.049652),
-        (4, 0.9, 0.999966),
-        (8, 0.8, 0.151954),
-        (16, 0.95, 0.496693),
-        (1, 0.5, 0.5),
-        (1, 0.8, 2.0),
-        (1, 0.9, 4.5),
-    ],
-)
-def test_constant_service_exact_mean_wait(servers, utilization, wait):
-    assert mdc_mean_wait(servers * utilization, 1.0, servers) == pytest.approx(wait, abs=5e-7)
-
-
-def test_allen_cunneen_error_for_constant_service():
-    for servers, utilization, error in ((4, 0.5, -0.124), (8, 0.8, -0.059), (1, 0.7, 0.0)):
-        rate = servers * utilization
-        approximate = MGc(rate, 1.0, servers, service_cv2=0.0).mean_wait
-        assert approximate / mdc_mean_wait(rate, 1.0, servers) - 1 == pytest.approx(error, abs=5e-4)
-
-
 def test_closed_network_of_lazowska():
     demands = [0.605, 2.1, 1.35]
     result = mva(demands, 20, think_time=15.0)
@@ -222,32 +111,7 @@ def test_scalability_law_of_gunther():
     assert fit.peak_concurrency == pytest.approx(96.52, abs=5e-3)
 
 
-# Exact arithmetic, stability ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("servers", [1, 2, 15, 16, 17, 100, 1_000, 20_000])
-def test_erlang_b_and_c_against_fifty_digits(servers):
-    for factor in (0.05, 0.3, 0.8, 0.95, 0.999, 1.0, 1.001, 1.2, 10.0):
-        load, exact = servers * factor, exact_erlang_b(servers, servers * factor)
-        if exact > Decimal("1e-300"):
-            assert erlang_b(servers, load) == pytest.approx(float(exact), rel=1e-11)
-        if factor < 1 and exact > Decimal("1e-300"):
-            assert erlang_c(servers, load) == pytest.approx(
-                exact_erlang_c(servers, load), rel=1e-11
-            )
-
-
-def test_a_million_servers():
-    load = 1e6 - 2_000.0
-    assert erlang_b(10**6, load) == pytest.approx(float(exact_erlang_b(10**6, load)), rel=1e-11)
-    nearly_full = MMc((1 - 1e-9) * 1e6, 1.0, 10**6)
-    assert 0.9999 < nearly_full.p_wait < 1
-    needed = min_servers(1e6, 1.0, percentile=0.99, max_wait=0.001)
-    assert (
-        MMc(1e6, 1.0, needed).wait_quantile(0.99)
-        <= 0.001
-        < MMc(1e6, 1.0, needed - 1).wait_quantile(0.99)
-    )
+# The generator matrix --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("servers", "load"), [(1, 0.7), (3, 2.0), (8, 6.8), (40, 36.0)])
@@ -371,26 +235,6 @@ def test_more_servers_or_less_variation_never_wait_longer(
     assert erlang_b(servers + 1, rate) <= erlang_b(servers, rate)
 
 
-@SETTINGS
-@given(st.floats(0.1, 5000.0), CV2, st.sampled_from([0.5, 0.9, 0.99]), st.floats(1.01, 5.0))
-def test_min_servers_is_the_smallest_that_meets_the_target(load, service_cv2, share, slack):
-    target = (
-        slack * max(float(gamma.ppf(share, 1 / service_cv2, scale=service_cv2)), 0.05)
-        if service_cv2
-        else slack
-    )
-    needed = min_servers(load, 1.0, percentile=share, max_response=target, service_cv2=service_cv2)
-    assert MGc(load, 1.0, needed, service_cv2).p_response_exceeds(target) <= 1 - share
-    if needed - 1 > load:
-        assert MGc(load, 1.0, needed - 1, service_cv2).p_response_exceeds(target) > 1 - share
-    rate = max_rate(needed, 1.0, percentile=share, max_response=target, service_cv2=service_cv2)
-    assert rate >= load * (1 - 1e-9)
-    assert (
-        min_servers(rate, 1.0, percentile=share, max_response=target, service_cv2=service_cv2)
-        == needed
-    )
-
-
 def test_percentile_of_a_sum_is_not_the_sum_of_percentiles():
     queue = MMc(6.8, 1.0, 8)
     of_sum = queue.response_quantile(0.99)
@@ -424,6 +268,21 @@ def test_scalability_law_recovers_what_made_the_data():
     assert fit_usl(users, 10.0 * users).peak_concurrency > 1e3
 
 
+def test_finite_room_takes_arrays():
+    rates, servers, capacity = (
+        np.array([2.0, 4.4, 9.0]),
+        np.array([[1], [4]]),
+        np.array([[6], [30]]),
+    )
+    table = MMcK(rates, 1.0, servers, capacity)
+    for i, j in np.ndindex(2, 3):
+        one = MMcK(rates[j], 1.0, int(servers[i, 0]), int(capacity[i, 0]))
+        for name in ("p0", "p_block", "throughput", "p_wait", "mean_wait", "utilization"):
+            assert getattr(table, name)[i, j] == pytest.approx(getattr(one, name), rel=1e-12)
+        assert table.p_response_exceeds(1.3)[i, j] == pytest.approx(one.p_response_exceeds(1.3))
+        assert table.wait_quantile(0.9)[i, j] == pytest.approx(one.wait_quantile(0.9))
+
+
 def test_arrays_broadcast():
     curve = MMc(np.array([10.0, 20.0, 30.0]), 10.0, np.array([[4], [5]]))
     assert curve.mean_wait.shape == (2, 3)
@@ -444,23 +303,17 @@ def test_arrays_broadcast():
         (lambda: MMc(400.0, 100.0, 4), "at least 5 servers"),
         (lambda: MMc(399.0, 100.0, 3), "at least 4 servers"),
         (lambda: GGc([100.0, 730.0], 100.0, 2), "at least 8 servers"),
-        (lambda: erlang_c(3, 3.5), "at least 4 servers"),
-        (lambda: mdc_mean_wait(2.0, 1.0, 2), "at least 3 servers"),
         (lambda: MMc(1.0, 0.0, 2), "service_rate"),
         (lambda: MMc(float("nan"), 1.0, 2), "arrival_rate"),
         (lambda: MMc(1.0, 1.0, 2.5), "whole numbers"),
         (lambda: GGc(1.0, 1.0, 2, 0.0, 0.0), "nobody waits"),
         (lambda: MMcK(1.0, 1.0, 4, 3), "capacity"),
-        (lambda: erlang_b(-1, 1.0), "whole numbers"),
-        (lambda: erlang_b(2, -1.0), "offered_load"),
         (lambda: MMc(1.0, 1.0, 2).response_quantile(99), "0.99"),
         (lambda: MMc(1.0, 1.0, 2).p_wait_exceeds(-1.0), "time"),
-        (lambda: min_servers(1.0, 1.0, percentile=0.99, max_response=1.0), "service time alone"),
-        (lambda: min_servers(1.0, 1.0, percentile=0.99), "either"),
-        (lambda: max_rate(2, 1.0, percentile=99, max_wait=1.0), "0.99"),
+        (lambda: MMcK(1.0, 1.0, 4, 5.5), "capacity"),
         (lambda: mva([], 3), "station"),
+        (lambda: mva([1.0], 0), "customers"),
         (lambda: fit_usl([1, 2], [3.0, 4.0]), "three"),
-        (lambda: mdc_mean_wait(1.999999, 1.0, 2), "too near 1"),
     ],
 )
 def test_bad_input_says_what_is_wrong(call, message):

@@ -1,5 +1,6 @@
 """Queueing formulas, exact where an exact one exists: Erlang, M/M/c and its relatives, sizing, closed systems."""
 
+from capkit.queueing.constant import MDc, mdc_mean_wait
 from capkit.queueing.erlang import (
     erlang_b,
     erlang_b_load,
@@ -9,7 +10,7 @@ from capkit.queueing.erlang import (
     erlang_c_servers,
     servers_for_stability,
 )
-from capkit.queueing.finite import MMcK, mdc_mean_wait
+from capkit.queueing.finite import MMcK
 from capkit.queueing.ledger import (
     error_table,
     latency_figures,
@@ -19,11 +20,11 @@ from capkit.queueing.ledger import (
 )
 from capkit.queueing.models import GGc, MGc, MMc
 from capkit.queueing.networks import USL, ClosedNetwork, fit_usl, mva
-from capkit.queueing.sizing import halfin_whitt, max_rate, min_servers, square_root_servers
+from capkit.queueing.sizing import Target, halfin_whitt, max_rate, min_servers, square_root_servers
 
 __all__ = [
-    "USL", "ClosedNetwork", "GGc", "MGc", "MMc", "MMcK", "erlang_b", "erlang_b_load", "erlang_b_servers",
-    "erlang_c", "erlang_c_load", "erlang_c_servers", "error_table", "fit_usl", "halfin_whitt",
+    "USL", "ClosedNetwork", "GGc", "MDc", "MGc", "MMc", "MMcK", "Target", "erlang_b", "erlang_b_load",
+    "erlang_b_servers", "erlang_c", "erlang_c_load", "erlang_c_servers", "error_table", "fit_usl", "halfin_whitt",
     "latency_figures", "ledger_entries", "max_rate", "mdc_mean_wait", "min_servers", "mva",
     "predicted_figures", "sampling_interval", "servers_for_stability", "square_root_servers",
 ]  # fmt: skip

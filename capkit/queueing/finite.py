@@ -1,4 +1,4 @@
-"""Queues with a finite room, and the exact mean wait for constant service times."""
+"""Queues with a finite room."""
 
 from __future__ import annotations
 
@@ -10,24 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammainc, gammaincc
 
-from capkit.queueing.erlang import (
-    Values,
-    as_values,
-    check_positive,
-    check_servers,
-    check_stable,
-    erlang_b,
-    log_poisson,
-)
-from capkit.queueing.models import Queue
+from capkit.queueing.base import Queue
+from capkit.queueing.erlang import Values, as_values, check_positive, check_servers, erlang_b
+from capkit.queueing.kernels import log_poisson
 
 
 @dataclass(frozen=True)
 class MMcK(Queue):
     """M/M/c/K: as M/M/c, but a request that finds K in the system is turned away. Exact at any load.
 
-    ``capacity`` K >= c counts those in service too; K = c is Erlang's loss system. ``arrival_rate`` > 0 counts all
-    requests (1/s); waits and responses are those of the accepted ones. ValueError for bad rates or K < c.
+    ``capacity`` K >= c counts those in service too; K = c is Erlang's loss system M/M/c/c. ``arrival_rate`` > 0
+    counts all requests (1/s); waits and responses are those of the accepted ones. Numbers or arrays.
+    ValueError for bad rates or K < c.
     D. Gross, C. M. Harris, Fundamentals of Queueing Theory, section on M/M/c/K.
 
     >>> queue = MMcK(8.0, 4.0, servers=5, capacity=12)
@@ -35,110 +29,98 @@ class MMcK(Queue):
     (0.134334, 2.039346)
     """
 
-    arrival_rate: float
-    service_rate: float
-    servers: int
-    capacity: int
+    arrival_rate: Values
+    service_rate: Values
+    servers: Values
+    capacity: Values
 
     def __post_init__(self) -> None:
         check_positive("arrival_rate", self.arrival_rate)
         check_positive("service_rate", self.service_rate)
         check_servers(self.servers)
-        if self.capacity < self.servers or self.capacity != int(self.capacity):
+        if np.any(self._room < 0):
             raise ValueError(
-                "capacity counts the requests in service too: a whole number >= servers = "
+                "capacity counts the requests in service too: at least the servers, "
                 f"{self.servers}, got {self.capacity}"
             )
 
+    @property
+    def _room(self) -> Any:
+        """Waiting places, K - c."""
+        return check_servers(self.capacity, name="capacity") - check_servers(self.servers)
+
     @cached_property
     def _tail(self) -> NDArray[np.float64]:
-        """P(N = n) for n = c .. K."""
-        power = np.arange(self.capacity - self.servers + 1) * np.log(
-            self.offered_load / self.servers
-        )
-        weights = np.exp(power - power.max())
-        below = np.exp(-power.max()) * (1.0 / erlang_b(self.servers, self.offered_load) - 1.0)
-        tail: NDArray[np.float64] = weights / (below + weights.sum())
+        """P(N = c + j) along a last axis, j = 0 .. the largest K - c; 0 beyond a smaller K."""
+        load, room = np.asarray(self.offered_load), self._room
+        ratio = np.log(load / self.servers)[..., np.newaxis]
+        j = np.arange(np.max(room) + 1)
+        power = np.where(j <= room[..., np.newaxis], j * ratio, -np.inf)
+        top = power.max(axis=-1, keepdims=True)
+        weights = np.exp(power - top)
+        with np.errstate(divide="ignore"):
+            below = np.exp(-top[..., 0]) * (1.0 / np.asarray(erlang_b(self.servers, load)) - 1.0)
+        tail: NDArray[np.float64] = weights / (below + weights.sum(axis=-1))[..., np.newaxis]
         return tail
 
     @property
-    def p0(self) -> float:
+    def p0(self) -> Values:
         """Probability that the system is empty."""
-        point = log_poisson(self.servers, self.offered_load)
-        return float(np.exp(np.log(self._tail[0]) - self.offered_load - point))
+        load = np.asarray(self.offered_load)
+        with np.errstate(divide="ignore"):
+            full = np.log(self._tail[..., 0])
+        return as_values(np.exp(full - load - log_poisson(check_servers(self.servers), load)))
 
     @property
-    def p_block(self) -> float:
+    def p_block(self) -> Values:
         """Probability that a request is turned away: P(N = K)."""
-        return float(self._tail[-1])
+        room = np.broadcast_to(self._room, self._tail.shape[:-1])
+        return as_values(np.take_along_axis(self._tail, room[..., np.newaxis], axis=-1)[..., 0])
 
     @property
-    def throughput(self) -> float:
+    def throughput(self) -> Values:
         """Accepted requests per s."""
-        return self.arrival_rate * (1.0 - self.p_block)
+        return as_values(np.asarray(self.arrival_rate) * (1.0 - np.asarray(self.p_block)))
 
-    @property
+    @cached_property
     def _found(self) -> NDArray[np.float64]:
-        """P(an accepted request finds n = c .. K-1 in the system)."""
-        return self._tail[:-1] / (1.0 - self.p_block)
+        """P(an accepted request finds c + j in the system), j = 0 .. the largest K - c - 1."""
+        stays = np.arange(self._tail.shape[-1] - 1) < self._room[..., np.newaxis]
+        accepted = np.where(stays, self._tail[..., :-1], 0.0)
+        share: NDArray[np.float64] = accepted / (1.0 - np.asarray(self.p_block))[..., np.newaxis]
+        return share
 
     @property
-    def p_wait(self) -> float:
+    def p_wait(self) -> Values:
         """Probability that an accepted request waits."""
-        return float(self._found.sum())
+        return as_values(self._found.sum(axis=-1))
 
     @property
-    def mean_wait(self) -> float:
+    def mean_wait(self) -> Values:
         """Wq of accepted requests, s."""
-        return float(self._tail @ np.arange(self._tail.size)) / self.throughput
+        waiting = self._tail @ np.arange(self._tail.shape[-1])
+        return as_values(waiting / self.throughput)
 
-    def _stages(self, time: ArrayLike) -> tuple[Any, Any]:
-        t = check_positive("time", time, zero=True)[..., np.newaxis]
-        return t, np.arange(1.0, self._tail.size)
+    def _stages(self, time: ArrayLike) -> tuple[Any, ...]:
+        """The service rate of one and of all, times ``time``, and the departures that a request waits for."""
+        t = check_positive("time", time, zero=True)
+        own = (t * self.service_rate)[..., np.newaxis]
+        all_busy = own * np.asarray(self.servers)[..., np.newaxis]
+        return own, all_busy, np.arange(1.0, self._tail.shape[-1])
 
     def p_wait_exceeds(self, time: ArrayLike) -> Values:
         """P(wait > time in s) of an accepted request: it waits for n - c + 1 departures."""
-        t, stages = self._stages(time)
-        return as_values(gammaincc(stages, self.servers * self.service_rate * t) @ self._found)
+        _, all_busy, stages = self._stages(time)
+        return as_values((gammaincc(stages, all_busy) * self._found).sum(axis=-1))
 
     def p_response_exceeds(self, time: ArrayLike) -> Values:
         """P(wait + service > time in s) of an accepted request."""
-        t, stages = self._stages(time)
-        all_busy, own = self.servers * self.service_rate * t, self.service_rate * t
-        if self.servers == 1:
-            late = gammaincc(stages + 1.0, all_busy)
-        else:
-            with np.errstate(divide="ignore"):
-                done = np.log(gammainc(stages, all_busy - own))
-            growth = stages * np.log(self.servers / (self.servers - 1.0))
-            late = gammaincc(stages, all_busy) + np.exp(growth + done - own)
-        return as_values(np.exp(-own[..., 0]) * (1.0 - self.p_wait) + late @ self._found)
-
-
-def mdc_mean_wait(arrival_rate: float, service_time: float, servers: int) -> float:
-    """Exact mean wait (s) of M/D/c: Poisson arrivals (1/s), constant service time (s) (Crommelin 1932).
-
-    A series of about 80 / (c (1 - rho)^2) terms. ValueError for bad values, an unstable system, or a load
-    so near 1 that the series would be too long.
-
-    >>> round(mdc_mean_wait(1.6, 1.0, 2), 6)
-    0.903284
-    """
-    check_positive("arrival_rate", arrival_rate, zero=True)
-    check_positive("service_time", service_time)
-    count, load = int(check_servers(servers)), arrival_rate * service_time
-    check_stable(load, count)
-    if count == 1 or load == 0:
-        return service_time * load / (2.0 * (1.0 - load / count))
-    exponent = count * (load / count - 1.0 - np.log(load / count))  # decay of a term, > 0
-    if exponent < 2e-5:
-        raise ValueError(
-            f"a utilisation of {load / count:.6g} is too near 1 for the series; "
-            "MGc(..., service_cv2=0) is within 0.1 % there"
-        )
-    i = np.arange(1, np.ceil(40.0 / exponent) + 2)
-    full, mean = i * count, i * load
-    at_full = np.exp(log_poisson(full.astype(np.int64), mean))
-    above_full = gammainc(full + 1.0, mean)
-    # The terms are P(N >= ic) - (c/a) P(N > ic) with N Poisson of mean ia; written without cancellation.
-    return service_time * float(np.sum(at_full - (count / load - 1.0) * above_full))
+        own, all_busy, stages = self._stages(time)
+        servers = np.asarray(self.servers, dtype=float)[..., np.newaxis]
+        with np.errstate(all="ignore"):
+            growth = stages * np.log(servers / (servers - 1.0))
+            late = gammaincc(stages, all_busy)
+            late = late + np.exp(growth + np.log(gammainc(stages, all_busy - own)) - own)
+        late = np.where(servers == 1.0, gammaincc(stages + 1.0, all_busy), late)
+        at_once = np.exp(-own[..., 0]) * (1.0 - np.asarray(self.p_wait))
+        return as_values(at_once + (late * self._found).sum(axis=-1))

@@ -40,7 +40,7 @@ def mva(demands: ArrayLike, customers: int, think_time: float = 0.0) -> ClosedNe
     check_positive("think_time", think_time, zero=True)
     if demand.size == 0:
         raise ValueError("give at least one station's demand")
-    count = int(check_servers(customers))
+    count = int(check_servers(customers, name="customers"))
     throughput, response = np.empty(count), np.empty(count)
     queues = np.zeros((count + 1, demand.size))
     for n in range(count):
