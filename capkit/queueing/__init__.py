@@ -20,10 +20,11 @@ from capkit.queueing.ledger import (
 )
 from capkit.queueing.models import GGc, MGc, MMc
 from capkit.queueing.networks import USL, ClosedNetwork, fit_usl, mva
+from capkit.queueing.single import MG1
 from capkit.queueing.sizing import Target, halfin_whitt, max_rate, min_servers, square_root_servers
 
 __all__ = [
-    "USL", "ClosedNetwork", "GGc", "MDc", "MGc", "MMc", "MMcK", "Target", "erlang_b", "erlang_b_load",
+    "MG1", "USL", "ClosedNetwork", "GGc", "MDc", "MGc", "MMc", "MMcK", "Target", "erlang_b", "erlang_b_load",
     "erlang_b_servers", "erlang_c", "erlang_c_load", "erlang_c_servers", "error_table", "fit_usl", "halfin_whitt",
     "latency_figures", "ledger_entries", "max_rate", "mdc_mean_wait", "min_servers", "mva",
     "predicted_figures", "sampling_interval", "servers_for_stability", "square_root_servers",
