@@ -63,6 +63,7 @@ TYPES: dict[int, tuple[np.dtype[Any], str]] = {
     9: (np.dtype(np.int64), "int64_val"),
     10: (np.dtype(np.bool_), "bool_val"),
 }
+LARGEST_FILL = 2**24
 NUMBERS = {numpy_type: number for number, (numpy_type, _) in TYPES.items()}
 
 
@@ -93,8 +94,9 @@ def to_proto(values: ArrayLike, *, raw: bool = True) -> Any:
 def from_proto(proto: Any) -> NDArray[Any]:
     """The array in a ``TensorProto``, whichever of its two forms holds the values.
 
-    An empty message, another type than `to_proto`'s, or values that do not fill the shape raise
-    `ValueError`.
+    As in TensorFlow, the last of too few values is repeated, without any they are zero, and too many
+    are cut. An empty message, another type than `to_proto`'s, a shape that is not known or bytes that
+    do not fill it raise `ValueError`; so do values that would have to fill more than `LARGEST_FILL`.
 
     >>> from_proto(to_proto(np.eye(2))).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
@@ -110,11 +112,11 @@ def from_proto(proto: Any) -> NDArray[Any]:
         if len(proto.tensor_content) != count * numpy_type.itemsize:
             raise ValueError(f"{len(proto.tensor_content)} bytes do not fill shape {shape}")
         return np.frombuffer(proto.tensor_content, dtype=numpy_type).reshape(shape)
-    values = np.array(getattr(proto, name), dtype=numpy_type)
-    if values.size == 1 and count < 2**24:
-        return np.full(shape, values[0])
-    if values.size != count:
-        raise ValueError(f"{values.size} values do not fill shape {shape}")
+    values = np.array(getattr(proto, name)[:count], dtype=numpy_type)
+    if values.size < count:
+        if count > LARGEST_FILL:
+            raise ValueError(f"{values.size} values do not fill shape {shape}")
+        values = np.pad(values, (0, count - values.size), "edge" if values.size else "constant")
     return values.reshape(shape)
 
 

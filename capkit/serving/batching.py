@@ -7,40 +7,27 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from threading import Condition, Event, Thread
 from typing import Any
 
-from capkit.serving.metrics import ServingError
+from capkit.serving.metrics import ServingError, parse_text
 
 WRAPPED = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+MESSAGES = {
+    "Int64Value": {"value": "int64"},
+    "StringValue": {"value": "string"},
+    "BatchingParameters": {
+        **dict.fromkeys(WRAPPED, "Int64Value"),
+        "thread_pool_name": "StringValue",
+        "allowed_batch_sizes": "repeated int64",
+    },
+}
 
 
 def cpu_count() -> int:
     """CPUs that this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-@cache
-def _message_class() -> Any:
-    """The message BatchingParameters, which ``tensorflow-serving-api`` does not ship."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
-
-    file = descriptor_pb2.FileDescriptorProto(
-        name="capkit.proto", package="capkit", syntax="proto3"
-    )
-    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
-    message = file.message_type.add(name="BatchingParameters")
-    for number, name in enumerate((*WRAPPED, "thread_pool_name"), 1):
-        wrapper = "StringValue" if name == "thread_pool_name" else "Int64Value"
-        message.field.add(
-            name=name, number=number, type=11, type_name=f".google.protobuf.{wrapper}"
-        )
-    message.field.add(name="allowed_batch_sizes", number=6, type=3, label=3)
-    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
-    found = descriptor_pool.Default().FindMessageTypeByName("capkit.BatchingParameters")
-    return message_factory.GetMessageClass(found)
 
 
 @dataclass(frozen=True)
@@ -85,12 +72,7 @@ class Batching:
         >>> Batching.parse("max_batch_size { value: 32 }").max_batch_size
         32
         """
-        from google.protobuf import text_format
-
-        try:
-            message = text_format.Parse(text, _message_class()())
-        except text_format.ParseError as error:
-            raise ValueError(f"not a batching parameters file: {error}") from None
+        message = parse_text(text, "a batching parameters file", MESSAGES)
         given: dict[str, Any] = {
             name: getattr(message, name).value for name in WRAPPED if message.HasField(name)
         }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from capkit.serving import api
 from capkit.serving.batching import Batching, BatchScheduler, Task
@@ -46,7 +47,7 @@ class ServingCore:
         if not spec.name:
             raise refuse("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
-        if choice == "version_label" and spec.name == self.model.name:
+        if choice == "version_label":
             raise refuse(f"Unrecognized servable version label: {spec.version_label}")
         specific = choice == "version"
         if spec.name != self.model.name or (specific and spec.version.value != self.model.version):
@@ -88,6 +89,7 @@ class ServingCore:
                 lambda: (self.model.run(name, inputs, outputs), _examples(inputs)), deadline
             )
         task = Task((name, inputs, outputs), _examples(inputs), deadline)
+        self._observe_batch("input_batch_size", task.examples, SIZES)
         self._scheduler.submit(task)
         task.done.wait()
         if task.error is not None:
@@ -120,13 +122,11 @@ class ServingCore:
         self.metrics.observe(PREFIX + "request_latency", seconds * 1e6, LATENCY, **labels)
 
     def _prepare(self, data: bytes) -> tuple[str, Arrays, tuple[str, ...]]:
-        from google.protobuf.message import DecodeError
-
         try:
             request = api.predict_pb2.PredictRequest.FromString(data)
         except DecodeError:
             raise ServingError("INTERNAL", "Error parsing request") from None
-        self.find(request.model_spec)
+        self.find(spec_of(request))
         name, signature = self.signature(request.model_spec.signature_name)
         inputs = read_inputs(signature, request.inputs)
         return name, inputs, select_outputs(signature, request.output_filter)
@@ -168,36 +168,37 @@ class ServingCore:
             task.result = [array[start : start + task.examples] for array in results]
             task.started, task.finished, task.batch_examples = started, finished, examples
             start += task.examples
-            self._observe_batch("queuing_latency", (started - task.enqueued) * 1e6, QUEUING)
-            self._observe_batch("input_batch_size", task.examples, SIZES)
+            waited_us = (started - task.enqueued) * 1e6
+            self._observe_batch("queuing_latency", waited_us, QUEUING, thread_pool_name="")
         self._observe_batch("processed_batch_size", padded, SIZES)
-        size = {"execution_batch_size": str(padded)}
-        self._observe_batch("padding_size", padded - examples, SIZES, **size)
+        padding = padded - examples
+        self._observe_batch("padding_size", padding, SIZES, execution_batch_size=str(padded))
         self.metrics.count(PREFIX + "batching_session:wrapped_run_count")
 
     def _observe_batch(self, name: str, value: float, limits: Any, **labels: str) -> None:
-        labels = labels or {"thread_pool_name": "model_server_batch_threads"}
         self.metrics.observe(f"{PREFIX}batching_session:{name}", value, limits, **labels)
 
-    def status(self, name: str, version: int | None) -> Any:
-        """A ``GetModelStatusResponse``."""
-        if name != self.model.name or version not in (None, self.model.version):
+    def status(self, request: Any) -> Any:
+        """A ``GetModelStatusResponse``; a version label is ignored."""
+        spec = spec_of(request)
+        version = spec.version.value if spec.HasField("version") else None
+        if spec.name != self.model.name or version not in (None, self.model.version):
             sought = "any versions" if version is None else f"version {version}"
-            raise ServingError("NOT_FOUND", f"Could not find {sought} of model {name}")
+            raise ServingError("NOT_FOUND", f"Could not find {sought} of model {spec.name}")
         response = api.get_model_status_pb2.GetModelStatusResponse()
-        response.model_version_status.add(version=self.model.version, state=30)
+        version_status = response.model_version_status.add(version=self.model.version, state=30)
+        version_status.status.SetInParent()
         return response
 
     def metadata(self, request: Any) -> Any:
         """A ``GetModelMetadataResponse``: the signatures."""
-        if not request.HasField("model_spec"):
-            raise refuse("Missing ModelSpec")
+        spec = spec_of(request)
         if not request.metadata_field:
             raise refuse("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != "signature_def":
                 raise refuse(f"Metadata field {field} is not supported")
-        self.find(request.model_spec)
+        self.find(spec)
         response = api.get_model_metadata_pb2.GetModelMetadataResponse()
         response.model_spec.name = self.model.name
         response.model_spec.version.value = self.model.version
@@ -210,6 +211,13 @@ class ServingCore:
         for name, definition in self.model.signatures.items():
             signatures.signature_def[name].CopyFrom(definition)
         return signatures
+
+
+def spec_of(request: Any) -> Any:
+    """The ``ModelSpec`` of a request of any kind; without one it is refused."""
+    if not request.HasField("model_spec"):
+        raise refuse("Missing ModelSpec")
+    return request.model_spec
 
 
 def _examples(inputs: Arrays) -> int:

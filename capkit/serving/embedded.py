@@ -16,13 +16,14 @@ from threading import Event, Lock, Thread
 from typing import Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from capkit.serving import api
 from capkit.serving.batching import Batching
 from capkit.serving.core import FOREVER, PREFIX, ServingCore
 from capkit.serving.device import Device
-from capkit.serving.metrics import ServingError
-from capkit.serving.model import Model, refuse
+from capkit.serving.metrics import Monitoring, ServingError
+from capkit.serving.model import Model
 from capkit.serving.rest import RestServer
 
 TIMING_KEY = "capkit-timing"
@@ -86,14 +87,15 @@ class GrpcFront:
     def _predict(self, data: bytes, context: Any) -> bytes:
         started, left, code = time.perf_counter(), context.time_remaining(), "OK"
         deadline = FOREVER if left is None else time.monotonic() + left
-        labels = {"model_name": self._core.model.name}
+        model_name = self._core.model.name
         try:
             answer, timing = self._core.predict(data, deadline=deadline)
         except ServingError as error:
-            code = error.code
+            code, model_name = error.code, _asked_model(data)
             raise
         finally:
-            self._core.metrics.count(PREFIX + "request_count", **labels, status=code)
+            labels = {"model_name": model_name, "status": code}
+            self._core.metrics.count(PREFIX + "request_count", **labels)
         text = f"{timing.wait_s * 1e6:.0f},{timing.service_s * 1e6:.0f},{timing.batch}"
         context.set_trailing_metadata(((TIMING_KEY, text),))
         self._core.observe_request(time.perf_counter() - started, "Predict", "GRPC")
@@ -104,15 +106,20 @@ class GrpcFront:
         return answer
 
     def _status(self, request: Any, context: Any) -> bytes:
-        spec = request.model_spec
-        if not spec.name:
-            raise refuse("ModelSpec has no name specified.")
-        version = spec.version.value if spec.WhichOneof("version_choice") == "version" else None
-        answer: bytes = self._core.status(spec.name, version).SerializeToString()
+        answer: bytes = self._core.status(request).SerializeToString()
         return answer
 
     def _unimplemented(self, data: bytes, context: Any) -> bytes:
         raise ServingError("UNIMPLEMENTED", "the embedded stand-in serves Predict only")
+
+
+def _asked_model(data: bytes) -> str:
+    """The model's name in a serialised ``PredictRequest``; empty if it cannot be read."""
+    try:
+        name: str = api.predict_pb2.PredictRequest.FromString(data).model_spec.name
+    except DecodeError:
+        return ""
+    return name
 
 
 def run(
@@ -123,6 +130,7 @@ def run(
     grpc_port: int,
     rest_port: int,
     batching: Batching | None,
+    monitoring: Monitoring | None,
     device: Device | None,
     max_threads: int,
     cores: list[int] | None,
@@ -144,7 +152,7 @@ def run(
     core = ServingCore(Model(model_dir, model_name), batching, device)
     front = GrpcFront(core, max_threads)
     bound = front.server.add_insecure_port(f"{host}:{grpc_port}")
-    rest = RestServer(core, host, rest_port)
+    rest = RestServer(core, host, rest_port, monitoring or Monitoring())
     gc.collect()
     gc.freeze()
     front.server.start()

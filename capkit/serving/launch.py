@@ -16,7 +16,7 @@ from typing import Any
 
 from capkit.serving.batching import Batching
 from capkit.serving.device import Device
-from capkit.serving.metrics import PATH as METRICS_PATH
+from capkit.serving.metrics import Monitoring
 
 PROGRAM = "tensorflow_model_server"
 IMAGE = "tensorflow/serving"
@@ -45,6 +45,13 @@ def container_engine() -> str | None:
     return next((name for name in ("docker", "podman") if shutil.which(name)), None)
 
 
+def has_image() -> bool:
+    """Whether a container engine is here and has TensorFlow Serving's image."""
+    if not (engine := container_engine()):
+        return False
+    return subprocess.run([engine, "image", "inspect", IMAGE], capture_output=True).returncode == 0
+
+
 def choose_backend(backend: str, device: Device | None) -> str:
     """The back end that ``auto`` means here, or the one asked for; `ValueError` if it cannot be had.
 
@@ -54,19 +61,15 @@ def choose_backend(backend: str, device: Device | None) -> str:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if device is not None and backend not in ("auto", "embedded"):
         raise ValueError(f"only the embedded back end emulates a device, not {backend}")
-    engine, program = container_engine(), shutil.which(PROGRAM)
-    if backend == PROGRAM and not program:
+    if backend == PROGRAM and not shutil.which(PROGRAM):
         raise ValueError(f"{PROGRAM} is not on PATH: README says how to get it")
-    if backend == "container" and engine is None:
+    if backend == "container" and not container_engine():
         raise ValueError("no container engine (docker, podman) on PATH")
     if backend != "auto" or device is not None:
         return "embedded" if device is not None else backend
-    if program:
+    if shutil.which(PROGRAM):
         return PROGRAM
-    known = [engine, "image", "inspect", IMAGE] if engine else []
-    if known and subprocess.run(known, capture_output=True, check=False).returncode == 0:
-        return "container"
-    return "embedded"
+    return "container" if has_image() else "embedded"
 
 
 def server_command(
@@ -77,15 +80,17 @@ def server_command(
     ports: tuple[int, int],
     config: Path,
     batching: Batching | None,
+    monitoring: Monitoring | None,
     max_threads: int,
 ) -> list[str]:
     """Command line of the real server; its config files are written to the folder ``config``.
 
-    The program listens on every interface for gRPC; the container's ports are bound to 127.0.0.1.
+    The program has no flag for the interface and listens on all; the container's ports are bound to
+    127.0.0.1. The image's first process is a shell script, which only ``--init`` lets SIGTERM end.
     """
     seen = Path("/capkit") if backend == "container" else config
-    monitoring = f'prometheus_config {{ enable: true path: "{METRICS_PATH}" }}\n'
-    (config / "monitoring.txt").write_text(monitoring, encoding="utf-8")
+    shown = monitoring or Monitoring()
+    (config / "monitoring.txt").write_text(shown.to_text(), encoding="utf-8")
     flags = [
         f"--monitoring_config_file={seen}/monitoring.txt",
         "--tensorflow_intra_op_parallelism=1",
@@ -100,7 +105,7 @@ def server_command(
         what = [f"--model_name={model_name}", f"--model_base_path={base_path}"]
         return [PROGRAM, *where, *what, *flags]
     return [
-        *(container_engine() or "docker", "run", "--rm"),
+        *(container_engine() or "docker", "run", "--rm", "--init"),
         *("-p", f"127.0.0.1:{ports[0]}:8500", "-p", f"127.0.0.1:{ports[1]}:8501"),
         *("-v", f"{base_path}:/models/{model_name}:ro", "-v", f"{config}:/capkit:ro"),
         *("-e", f"MODEL_NAME={model_name}", IMAGE, *flags),
@@ -133,8 +138,7 @@ class Server:
         pid: int | None = None,
     ) -> None:
         self.grpc_target, self.rest_url = grpc_target, rest_url
-        self.backend, self.device, self.model_name = backend, device, model_name
-        self.pid = pid
+        self.backend, self.device, self.model_name, self.pid = backend, device, model_name, pid
         self._end: Callable[[], Any] = lambda: None
 
     def stop(self) -> None:
@@ -183,6 +187,7 @@ def serve(
     grpc_port: int = 0,
     rest_port: int = 0,
     batching: Batching | None = None,
+    monitoring: Monitoring | None = None,
     device: Device | str | None = None,
     max_threads: int = 64,
     cores: Sequence[int] | None = None,
@@ -202,6 +207,8 @@ def serve(
         Ports on 127.0.0.1; 0 for free ones.
     batching : Batching, optional
         Micro-batching.
+    monitoring : Monitoring, optional
+        Whether and where the REST port shows metrics; at TensorFlow Serving's usual path without it.
     device : Device or str, optional
         Emulated device (embedded back end only), such as ``"slots=1,fixed_s=0.01"``.
     max_threads : int
@@ -231,19 +238,19 @@ def serve(
         command += [f"--port={grpc_port}", f"--rest-port={rest_port}"]
         command += [f"--max-threads={max_threads}", f"--cores={','.join(map(str, cores or ()))}"]
         command += [f"--device={device}"] if device else []
-        if batching:
-            (folder / "batching.txt").write_text(batching.to_text(), encoding="utf-8")
-            command.append(f"--batching-parameters-file={folder}/batching.txt")
+        for flag, given in (("batching-parameters", batching), ("monitoring-config", monitoring)):
+            if given:
+                (folder / f"{flag}.txt").write_text(given.to_text(), encoding="utf-8")
+                command.append(f"--{flag}-file={folder}/{flag}.txt")
     else:
         ports = (grpc_port or _free_port(), rest_port or _free_port())
-        options: dict[str, Any] = {"batching": batching, "max_threads": max_threads}
-        command = server_command(chosen, base_path, name, ports=ports, config=folder, **options)
+        options: dict[str, Any] = {"batching": batching, "monitoring": monitoring, "ports": ports}
+        options |= {"max_threads": max_threads, "config": folder}
+        command = server_command(chosen, base_path, name, **options)
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=out, stderr=err)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=err)
     try:
-        embedded = chosen == "embedded"
-        where = _await_model(process, folder, ports, name, timeout_s, embedded=embedded)
+        where = _await_model(process, folder, ports, name, timeout_s, chosen == "embedded")
     except BaseException:
         _end(process, folder)
         raise
@@ -251,7 +258,7 @@ def serve(
         *where,
         backend=LABELS[chosen],
         model_name=name,
-        device=f"emulated ({device})" if device else "cpu",
+        device=f"emulated ({device.label})" if device else "cpu",
         pid=process.pid,
     )
     server._end = weakref.finalize(server, _end, process, folder)
@@ -259,10 +266,8 @@ def serve(
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _await_model(
@@ -271,7 +276,6 @@ def _await_model(
     ports: tuple[int, int],
     name: str,
     timeout_s: float,
-    *,
     embedded: bool,
 ) -> tuple[str, str]:
     """Wait until the model answers: the embedded server says where then, others are asked."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 PATH = "/monitoring/prometheus/metrics"
 HTTP_STATUS = {
@@ -30,6 +33,66 @@ class ServingError(Exception):
         self.text = text if len(text) <= 1024 else text[:1024] + "...TRUNCATED"
         self.http_status = HTTP_STATUS.get(code, 500)
         super().__init__(self.text)
+
+
+def parse_text(text: str, what: str, messages: Mapping[str, Mapping[str, str]]) -> Any:
+    """Read protobuf's text form of the last of ``messages``: its fields by name, each with its type.
+
+    The package ``tensorflow-serving-api`` does not ship the messages of the server's config files.
+    A text of another form raises `ValueError`, which says that it is not ``what``.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+    file = descriptor_pb2.FileDescriptorProto(name="capkit.proto", syntax="proto3")
+    for name, fields in messages.items():
+        message = file.message_type.add(name=name)
+        for number, (field, declared) in enumerate(fields.items(), 1):
+            repeated, _, kind = declared.rpartition(" ")
+            added = message.field.add(name=field, number=number, label=3 if repeated else 1)
+            if kind in messages:
+                added.type_name = f".{kind}"
+            else:
+                added.type = descriptor_pb2.FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    found = message_factory.GetMessageClass(pool.FindMessageTypeByName(list(messages)[-1]))
+    try:
+        return text_format.Parse(text, found())
+    except text_format.ParseError as error:
+        raise ValueError(f"not {what}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """Whether the REST port shows metrics, and where: TensorFlow Serving's monitoring config.
+
+    >>> Monitoring.parse('prometheus_config { enable: true path: "/metrics" }').path
+    '/metrics'
+    """
+
+    enable: bool = True
+    path: str = PATH
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise ValueError(f"the path of the metrics must begin with /, got {self.path!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> Monitoring:
+        """Read the text form; without ``enable: true`` there are no metrics.
+
+        What is not of that form raises `ValueError`.
+        """
+        fields = {"enable": "bool", "path": "string"}
+        root = {"prometheus_config": "PrometheusConfig"}
+        messages = {"PrometheusConfig": fields, "MonitoringConfig": root}
+        found = parse_text(text, "a monitoring config file", messages).prometheus_config
+        return cls(found.enable, found.path or PATH)
+
+    def to_text(self) -> str:
+        """The text form, as ``--monitoring_config_file`` reads it."""
+        enable = str(self.enable).lower()
+        return f"prometheus_config {{ enable: {enable} path: {json.dumps(self.path)} }}\n"
 
 
 def exponential_buckets(first: float, growth: float, count: int) -> tuple[float, ...]:
@@ -64,11 +127,14 @@ class Metrics:
             series[_pairs(labels)] = series.get(_pairs(labels), 0) + 1
 
     def observe(self, name: str, value: float, limits: Sequence[float], **labels: str) -> None:
-        """Put a value into a histogram with these upper limits."""
+        """Put a value into a histogram with these upper limits.
+
+        As in TensorFlow Serving, a value that equals a limit counts in the bucket above it.
+        """
         with self._lock:
             _, series = self._histograms.setdefault(name, (limits, {}))
             cells = series.setdefault(_pairs(labels), [0.0] * (len(limits) + 2))
-            cells[bisect_left(limits, value)] += 1
+            cells[bisect_right(limits, value)] += 1
             cells[-1] += value
 
     def text(self) -> str:

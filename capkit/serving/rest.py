@@ -12,26 +12,35 @@ from threading import Condition, Thread
 from typing import Any
 
 import numpy as np
+from google.protobuf.json_format import MessageToDict
 
-from capkit.serving import api, metrics
+from capkit.serving import api
 from capkit.serving.core import PREFIX, ServingCore
-from capkit.serving.metrics import ServingError
+from capkit.serving.metrics import Monitoring, ServingError
 from capkit.serving.model import Arrays, check_inputs, refuse, select_outputs
 
-WHICH = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-QUERY = re.compile(WHICH + r"(?P<metadata>/metadata)?", re.IGNORECASE)
-CALL = re.compile(WHICH + r":(?P<method>predict|classify|regress)", re.IGNORECASE)
+NAME, WHICH = r"(?P<name>[^/:]+)", r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+QUERY = re.compile(f"(?i:/v1/models(?:/{NAME})?{WHICH}(?P<metadata>/metadata)?)")
+CALL = re.compile(f"(?i:/v1/models/{NAME}{WHICH}:(?P<method>predict|classify|regress))")
 NOT_FOUND = "<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n"
+TIMEOUT_S = 30.0
+#: kind of array that is wanted -> kinds of JSON values that may become one
+KINDS = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}
+Fields = dict[str, str]
+Work = Callable[[ServingCore, Fields, bytes], dict[str, Any]]
 
 
-def _metadata_request(match: re.Match[str]) -> Any:
-    request = api.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-    request.model_spec.name = match["name"]
-    if match["version"]:
-        request.model_spec.version.value = int(match["version"])
-    if match["label"]:
-        request.model_spec.version_label = match["label"]
-    return request
+def _fill(spec: Any, fields: Fields) -> None:
+    """Put what the path says into a ``ModelSpec``."""
+    spec.name = fields["name"]
+    if fields["version"]:
+        try:
+            spec.version.value = int(fields["version"])
+        except ValueError:
+            text = f"Failed to convert version: {fields['version']} to numeric."
+            raise refuse(text) from None
+    if fields["label"]:
+        spec.version_label = fields["label"]
 
 
 def _read_json(body: bytes) -> dict[str, Any]:
@@ -39,49 +48,74 @@ def _read_json(body: bytes) -> dict[str, Any]:
         content = json.loads(body)
     except json.JSONDecodeError as error:
         raise refuse(f"JSON Parse error: {error.msg} at offset: {error.pos}") from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise refuse("JSON Parse error: Invalid value. at offset: 0") from None
-    if not isinstance(content, dict) or ("instances" in content) == ("inputs" in content):
-        raise refuse("Missing 'inputs' or 'instances' key")
+    if not isinstance(content, dict):
+        raise refuse("JSON Value: Is not object")
     return content
 
 
-def _read_arrays(signature: Any, content: dict[str, Any]) -> Arrays:
-    """Inputs of a request: a list of rows under ``instances``, or columns under ``inputs``."""
-    columns = content.get("inputs")
-    if "instances" in content:
-        rows = content["instances"]
-        if not isinstance(rows, list) or not rows:
-            raise refuse("'instances' must be a list of at least one element")
-        columns = rows
-        if all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
-            columns = {alias: [row[alias] for row in rows] for alias in rows[0]}
+def _columns(signature: Any, content: dict[str, Any]) -> dict[str, Any]:
+    """Values by input: from ``inputs``, or from the list of rows under ``instances``."""
+    wanted = sorted(signature.inputs)
+    if "instances" in content and "inputs" in content:
+        raise refuse("Expecting only one of 'inputs' or 'instances' keys to exist")
+    if "inputs" in content:
+        columns = content["inputs"]
+    elif "instances" in content:
+        columns = content["instances"]
+        if not isinstance(columns, list):
+            raise refuse("Expecting 'instances' to be an list/array")
+        if not columns:
+            raise refuse("No values in 'instances' array")
+        if isinstance(columns[0], dict):
+            for number, row in enumerate(columns):
+                if not isinstance(row, dict) or sorted(row) != wanted:
+                    raise refuse(
+                        f"Failed to process element: {number} of 'instances' list. "
+                        f"JSON object: keys must be equal to: {','.join(wanted)}"
+                    )
+            columns = {alias: [row[alias] for row in columns] for alias in wanted}
+    else:
+        raise refuse("Missing 'inputs' or 'instances' key")
     if not isinstance(columns, dict):
-        columns = {next(iter(signature.inputs)): columns}
-    if columns.keys() != set(signature.inputs):
-        raise refuse(f"the inputs are {sorted(signature.inputs)}, got {sorted(columns)}")
+        columns = {wanted[0]: columns}
+    for alias in wanted:
+        if alias not in columns:
+            raise refuse(f"Missing named input: {alias} in 'inputs' object.")
+    return {alias: columns[alias] for alias in wanted}
+
+
+def _read_arrays(signature: Any, content: dict[str, Any]) -> Arrays:
     arrays: Arrays = {}
-    for alias, column in columns.items():
+    for alias, column in _columns(signature, content).items():
         try:
-            arrays[alias] = np.array(column, dtype=api.TYPES[signature.inputs[alias].dtype][0])
-        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            wanted = api.TYPES[signature.inputs[alias].dtype][0]
+            found = np.array(column)
+        except (KeyError, ValueError) as error:
             raise refuse(f"input {alias}: {error}") from None
+        fits = found.dtype.kind in KINDS[wanted.kind]
+        if not fits or (wanted.kind in "iu" and (found.astype(wanted) != found).any()):
+            raise refuse(f"input {alias}: a JSON value is not of expected type: {wanted}")
+        arrays[alias] = found.astype(wanted)
     check_inputs(signature, arrays)
     return arrays
 
 
-def _predict(core: ServingCore, match: re.Match[str], body: bytes) -> dict[str, Any]:
-    core.find(_metadata_request(match).model_spec)
-    if match["method"].lower() != "predict":
-        raise ServingError("UNIMPLEMENTED", f"{match['method']} is not implemented")
+def _predict(core: ServingCore, fields: Fields, body: bytes) -> dict[str, Any]:
+    if fields["method"].lower() != "predict":
+        raise ServingError("UNIMPLEMENTED", f"{fields['method']} is not implemented")
     content = _read_json(body)
     name = str(content.get("signature_name", ""))
+    request = api.predict_pb2.PredictRequest()
+    _fill(request.model_spec, fields)
+    core.find(request.model_spec)
     if name and name not in core.model.signatures:
         raise refuse(f'Serving signature name: "{name}" not found in signature def')
     name, signature = core.signature(name)
     arrays = _read_arrays(signature, content)
     outputs = select_outputs(signature, ())
-    results, _ = core.run(name, arrays, outputs)
+    results, _ = core.run(name, arrays, outputs, deadline=time.monotonic() + TIMEOUT_S)
     lists = {alias: array.tolist() for alias, array in zip(outputs, results, strict=True)}
     if "inputs" in content:
         return {"outputs": lists if len(lists) > 1 else lists[outputs[0]]}
@@ -90,25 +124,25 @@ def _predict(core: ServingCore, match: re.Match[str], body: bytes) -> dict[str, 
     return {"predictions": named if len(lists) > 1 else lists[outputs[0]]}
 
 
-def _describe(core: ServingCore, match: re.Match[str]) -> dict[str, Any]:
-    from google.protobuf.json_format import MessageToDict
+def _to_dict(message: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return fields
 
-    version = str(core.model.version)
-    if match["metadata"]:
-        core.metadata(_metadata_request(match))
-        options = {
-            "preserving_proto_field_name": True,
-            "always_print_fields_with_no_presence": True,
-        }
-        signatures = MessageToDict(core.signature_map(), **options)
-        spec = {"name": core.model.name, "signature_name": "", "version": version}
-        return {"model_spec": spec, "metadata": {"signature_def": signatures}}
-    if match["label"]:
-        core.find(_metadata_request(match).model_spec)
-    core.status(match["name"], int(match["version"]) if match["version"] else None)
-    good = {"error_code": "OK", "error_message": ""}
-    state = {"version": version, "state": "AVAILABLE", "status": good}
-    return {"model_version_status": [state]}
+
+def _describe(core: ServingCore, fields: Fields, _: bytes) -> dict[str, Any]:
+    if not fields["name"]:
+        raise refuse("Missing model name in request.")
+    if not fields["metadata"]:
+        request = api.get_model_status_pb2.GetModelStatusRequest()
+        _fill(request.model_spec, fields)
+        return _to_dict(core.status(request))
+    request = api.get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    _fill(request.model_spec, fields)
+    spec = core.metadata(request).model_spec
+    signatures = {"signature_def": _to_dict(core.signature_map())}
+    return {"model_spec": _to_dict(spec), "metadata": signatures}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -121,46 +155,41 @@ class _Handler(BaseHTTPRequestHandler):
         """Requests are counted in the metrics, not logged."""
 
     def do_GET(self) -> None:
-        core, match = self.server.core, QUERY.fullmatch(self.path)
-        if self.path == metrics.PATH:
-            self._reply(200, core.metrics.text(), "text/plain")
-        elif match:
-            self._answer(lambda: _describe(core, match), "GetModelStatus", match["name"])
+        shown = self.server.monitoring
+        if shown.enable and self.path == shown.path:
+            self._reply(200, self.server.core.metrics.text(), "text/plain")
         else:
-            self._refuse(CALL)
+            self._answer(QUERY, _describe, b"")
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
+        if not re.fullmatch("[0-9]{1,9}", length):
             self.close_connection = True
-            self._reply(411, json.dumps({"error": "Content-Length is required"}))
-            return
-        body, match = self.rfile.read(int(length)), CALL.fullmatch(self.path)
-        if match:
-            core = self.server.core
-            self._answer(lambda: _predict(core, match, body), "predict", match["name"])
+            error = {"error": f"Content-Length must be below 10^9, got {length or 'none'}"}
+            self._reply(413 if length else 411, json.dumps(error))
         else:
-            self._refuse(QUERY)
+            self._answer(CALL, _predict, self.rfile.read(int(length)))
 
-    def _refuse(self, other: re.Pattern[str]) -> None:
-        if other.fullmatch(self.path):
-            text = f"Malformed request: {self.command} {self.path}"
-            self._reply(400, json.dumps({"error": text}))
-        else:
+    def _answer(self, pattern: re.Pattern[str], work: Work, body: bytes) -> None:
+        """Do ``work`` on the fields of a path that fits ``pattern``; refuse another."""
+        if not self.path.lower().startswith("/v1/"):
             self._reply(404, NOT_FOUND, "text/html")
-
-    def _answer(self, work: Callable[[], Any], method: str, model_name: str) -> None:
+            return
+        core, match = self.server.core, pattern.fullmatch(self.path)
+        fields = match.groupdict("") if match else {"name": ""}
         started, status, code = time.perf_counter(), 200, "OK"
-        core = self.server.core
         with self.server.idle:
             self.server.busy += 1
         try:
             try:
-                content = work()
-                core.observe_request(time.perf_counter() - started, method, "REST")
+                if match is None:
+                    raise refuse(f"Malformed request: {self.command} {self.path}")
+                content = work(core, fields, body)
+                seconds = time.perf_counter() - started
+                core.observe_request(seconds, fields.get("method", ""), "REST")
             except ServingError as error:
                 status, code, content = error.http_status, error.code, {"error": error.text}
-            core.metrics.count(PREFIX + "request_count", model_name=model_name, status=code)
+            core.metrics.count(PREFIX + "request_count", model_name=fields["name"], status=code)
             self._reply(status, json.dumps(content))
         finally:
             with self.server.idle:
@@ -174,6 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+        self.wfile.flush()  # before the request counts as answered
 
 
 class RestServer(ThreadingHTTPServer):
@@ -182,9 +212,10 @@ class RestServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, core: ServingCore, host: str, port: int) -> None:
+    def __init__(self, core: ServingCore, host: str, port: int, monitoring: Monitoring) -> None:
         super().__init__((host, port), _Handler)
         self.core = core
+        self.monitoring = monitoring
         self.busy = 0
         self.idle = Condition()
 
