@@ -1,5 +1,7 @@
 """Simulated queues: arrivals, first come first served with several servers, intervals for the results."""
 
+from capkit.simulation.batches import simulate_batches
+from capkit.simulation.dispatch import simulate_dispatch
 from capkit.simulation.draws import (
     draw_gamma,
     gamma_arrivals,
@@ -18,7 +20,9 @@ from capkit.simulation.intervals import (
 from capkit.simulation.queues import simulate_fcfs, simulate_loss, simulate_varying
 
 __all__ = [
-    "correlated_percentile_interval", "draw_gamma", "gamma_arrivals", "mean_interval",
-    "mmpp_arrivals", "modulated_poisson", "mser", "percentile_interval", "poisson_arrivals",
-    "replicate", "simulate_fcfs", "simulate_loss", "simulate_varying", "trend_pvalue",
+    "correlated_percentile_interval", "draw_gamma",
+    "gamma_arrivals", "mean_interval", "mmpp_arrivals", "modulated_poisson", "mser",
+    "percentile_interval", "poisson_arrivals", "replicate", "simulate_batches",
+    "simulate_dispatch", "simulate_fcfs", "simulate_loss", "simulate_varying",
+    "trend_pvalue",
 ]  # fmt: skip

@@ -34,13 +34,13 @@ def sink(heap: Any, size: int, value: float) -> None:
 
 
 @njit(cache=True)
-def _fcfs(arrivals: Any, services: Any, servers: int) -> Any:
+def fcfs(arrivals: Any, services: Any, free: Any) -> Any:
+    """Waits; ``free``, a heap of the times at which the servers fall idle, is changed in place."""
     waits = np.empty(arrivals.size)
-    free = np.full(servers, -np.inf)
     for i in range(arrivals.size):
         start = max(arrivals[i], free[0])
         waits[i] = start - arrivals[i]
-        sink(free, servers, start + services[i])
+        sink(free, free.size, start + services[i])
     return waits
 
 
@@ -93,7 +93,8 @@ def _varying(arrivals: Any, services: Any, schedule: Any, period_s: float) -> An
     return waits
 
 
-def _checked(arrival_times: ArrayLike, service_times: ArrayLike) -> tuple[Array, Array]:
+def check_times(arrival_times: ArrayLike, service_times: ArrayLike) -> tuple[Array, Array]:
+    """Both as contiguous arrays of one length, or a `ValueError`."""
     arrivals = np.ascontiguousarray(arrival_times, dtype=float)
     services = np.asarray(service_times, dtype=float)
     if arrivals.ndim != 1 or services.shape not in ((), arrivals.shape):
@@ -118,8 +119,9 @@ def simulate_fcfs(arrival_times: ArrayLike, service_times: ArrayLike, servers: i
     >>> simulate_fcfs([0.0, 1.0, 2.0], [5.0, 5.0, 1.0], servers=2).tolist()
     [0.0, 0.0, 3.0]
     """
-    arrivals, services = _checked(arrival_times, service_times)
-    waits: Array = _fcfs(arrivals, services, check_count("servers", servers, 1))
+    arrivals, services = check_times(arrival_times, service_times)
+    free = np.full(check_count("servers", servers, 1), -np.inf)
+    waits: Array = fcfs(arrivals, services, free)
     return waits
 
 
@@ -135,7 +137,7 @@ def simulate_loss(
     >>> waits.tolist(), accepted.tolist()
     ([0.0, 4.0, 0.0], [True, True, False])
     """
-    arrivals, services = _checked(arrival_times, service_times)
+    arrivals, services = check_times(arrival_times, service_times)
     count = check_count("servers", servers, 1)
     room = check_count("capacity", capacity, count) - count
     waits, accepted = _loss(arrivals, services, count, room)
@@ -157,7 +159,7 @@ def simulate_varying(
     >>> simulate_varying([0.0, 0.0, 1.0], 4.0, [1, 2], period_s=3.0).tolist()
     [0.0, 3.0, 3.0]
     """
-    arrivals, services = _checked(arrival_times, service_times)
+    arrivals, services = check_times(arrival_times, service_times)
     schedule = np.atleast_1d(np.asarray(servers_by_period))
     if schedule.ndim != 1 or np.any(schedule != np.floor(schedule)) or np.any(schedule < 0):
         raise ValueError(f"servers_by_period must be whole numbers >= 0, got {servers_by_period!r}")
