@@ -9,6 +9,7 @@ from capkit.simulation.draws import (
     modulated_poisson,
     poisson_arrivals,
 )
+from capkit.simulation.failures import failing_servers
 from capkit.simulation.intervals import (
     correlated_percentile_interval,
     mean_interval,
@@ -17,12 +18,14 @@ from capkit.simulation.intervals import (
     replicate,
     trend_pvalue,
 )
+from capkit.simulation.precision import compare, replicate_until
 from capkit.simulation.queues import simulate_fcfs, simulate_loss, simulate_varying
+from capkit.simulation.streaming import LogHistogram, stream_fcfs
 
 __all__ = [
-    "correlated_percentile_interval", "draw_gamma",
+    "LogHistogram", "compare", "correlated_percentile_interval", "draw_gamma", "failing_servers",
     "gamma_arrivals", "mean_interval", "mmpp_arrivals", "modulated_poisson", "mser",
-    "percentile_interval", "poisson_arrivals", "replicate", "simulate_batches",
-    "simulate_dispatch", "simulate_fcfs", "simulate_loss", "simulate_varying",
+    "percentile_interval", "poisson_arrivals", "replicate", "replicate_until", "simulate_batches",
+    "simulate_dispatch", "simulate_fcfs", "simulate_loss", "simulate_varying", "stream_fcfs",
     "trend_pvalue",
 ]  # fmt: skip
