@@ -160,7 +160,8 @@ def benchmark(*, quick: bool = False, seed: int = 1) -> dict[str, Any]:
 
 def committed() -> pd.DataFrame:
     """The reports that ship in ``data/gpu``, one row a result; no rows where none was measured."""
-    columns = ["device", "backend", "kind", "batch_size", "median_ms", "examples_per_s"]
+    columns = ["device", "backend", "kind", "batch_size", "median_ms", "low_ms", "high_ms"]
+    columns.append("examples_per_s")
     rows = []
     for path in sorted((data_dir() / "gpu").glob("*.json")):
         report = json.loads(path.read_text(encoding="utf-8"))

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from capkit import training
+from capkit import serving, training
 from capkit.course import reference
 from capkit.datasets import load_mnist
 from capkit.serving.metrics import ServingError
 from capkit.serving.model import Model
+from capkit.serving.variants import accuracy_difference, quantize
 
 MODEL = reference("04_training_benchmark").path("mnist_cnn")
 FOLDERS = ("half_precision", "int8_weights", "smaller_cnn")
@@ -19,7 +20,7 @@ FOLDERS = ("half_precision", "int8_weights", "smaller_cnn")
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("variants")
-    return training.measure_variants(MODEL, folder, seconds=0.2).set_index("variant"), folder
+    return serving.measure_variants(MODEL, folder, seconds=0.2).set_index("variant"), folder
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +94,9 @@ def test_signature_is_the_same_and_other_images_are_refused(served):
 
 def test_impossible_measurements_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no version folder"):
-        training.measure_variants(tmp_path, tmp_path)
+        serving.measure_variants(tmp_path, tmp_path)
     with pytest.raises(ValueError, match="a time to measure above 0"):
-        training.measure_variants(MODEL, tmp_path, seconds=0.0)
+        serving.measure_variants(MODEL, tmp_path, seconds=0.0)
 
 
 FLOATS = st.floats(-100, 100, width=32)
@@ -103,7 +104,7 @@ FLOATS = st.floats(-100, 100, width=32)
 
 @given(arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=4), elements=FLOATS))
 def test_quantised_weights_are_off_by_at_most_half_a_scale(weights):
-    values, scale = training.quantize(weights)
+    values, scale = quantize(weights)
     assert values.dtype == np.int8
     assert scale.shape == weights.shape[-1:]
     assert (np.abs(values * scale - weights) <= 0.5001 * scale).all()
@@ -115,7 +116,7 @@ def test_interval_of_the_difference_covers_the_truth():
     for _ in range(2000):
         before = rng.random(1000) < 0.945
         now = np.where(before, rng.random(1000) < 0.965, rng.random(1000) < 0.4)
-        _, low, high = training.accuracy_difference(now, before)
+        _, low, high = accuracy_difference(now, before)
         hits += low <= 0.055 * 0.4 - 0.945 * 0.035 <= high
     assert hits / 2000 == pytest.approx(0.95, abs=0.015)
 
@@ -123,4 +124,4 @@ def test_interval_of_the_difference_covers_the_truth():
 @pytest.mark.parametrize("now, before", [([True], [True, False]), ([], []), ([[True]], [[True]])])
 def test_difference_needs_the_same_images(now, before):
     with pytest.raises(ValueError, match="an answer a model for each image"):
-        training.accuracy_difference(now, before)
+        accuracy_difference(now, before)

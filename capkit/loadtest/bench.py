@@ -28,6 +28,8 @@ class Bench:
         False takes every table from the reference.
     reference : callable
         Gives the reference's table of a name.
+    thorough : bool
+        Whether the long measurements are taken too; without it they come from the reference.
 
     >>> import pandas as pd
     >>> bench = Bench(True, lambda name: pd.DataFrame({"latency_ms": [2.0], "valid": [True]}))
@@ -37,8 +39,14 @@ class Bench:
     [2.0]
     """
 
-    def __init__(self, measure: bool, reference: Callable[[str], pd.DataFrame]) -> None:
-        self.measure = measure
+    def __init__(
+        self,
+        measure: bool,
+        reference: Callable[[str], pd.DataFrame],
+        *,
+        thorough: bool = False,
+    ) -> None:
+        self.measure, self.thorough = measure, thorough
         self._reference = reference
         self.tables: dict[str, pd.DataFrame] = {}
         self.replaced: list[str] = []
@@ -52,14 +60,27 @@ class Bench:
 
         ``attempts`` is 1 for a measurement that repeats by itself what is not valid (`sweep`).
         """
-        for _ in range(attempts if self.measure else 0):
+        return self._take(names, measurement, attempts if self.measure else 0, self.replaced)
+
+    def take_long(self, names: list[str], measurement: Callable[[], Tables]) -> Tables:
+        """The same for a long measurement: only a thorough bench takes it, and `replaced` leaves it out."""
+        return self._take(names, measurement, 2 if self.measure and self.thorough else 0, [])
+
+    def _take(
+        self,
+        names: list[str],
+        measurement: Callable[[], Tables],
+        attempts: int,
+        replaced: list[str],
+    ) -> Tables:
+        for _ in range(attempts):
             found = measurement()
             if all("valid" not in found[name] or found[name]["valid"].all() for name in names):
                 break
         else:
-            why = "rejected twice by its validity gate, " if self.measure else ""
+            why = "rejected twice by its validity gate, " if attempts else ""
             print(f"{', '.join(names)}: {why}taken from the reference run")
             found = {name: self._reference(name) for name in names}
-            self.replaced += names
+            replaced += names
         self.tables.update(found)
         return {name: table.copy() for name, table in found.items()}

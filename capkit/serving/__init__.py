@@ -6,6 +6,7 @@ from capkit.serving.configurations import measure_configurations
 from capkit.serving.device import Device
 from capkit.serving.launch import Server, attach, serve
 from capkit.serving.profile import BatchLine, ServiceProfile, fit_batches
+from capkit.serving.variants import export_variants, measure_variants
 
 __all__ = [
     "BatchLine",
@@ -14,8 +15,10 @@ __all__ = [
     "Server",
     "ServiceProfile",
     "attach",
+    "export_variants",
     "fit_batches",
     "main",
     "measure_configurations",
+    "measure_variants",
     "serve",
 ]

@@ -23,12 +23,19 @@ STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOAD
 
 
 class Client:
-    """A gRPC connection to one model of the server at ``target`` (``host:port``)."""
+    """A gRPC connection to one model of the server at ``target``.
 
-    def __init__(self, target: str, model_name: str) -> None:
+    ``target`` is ``host:port``, or ``ipv4:host:port,host:port`` for several replicas, which ``policy`` chooses
+    from: gRPC's ``pick_first`` (one connection, to one replica) or ``round_robin``.
+    """
+
+    def __init__(self, target: str, model_name: str, *, policy: str = "pick_first") -> None:
         self.model_name = model_name
-        size = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        self.channel = grpc.insecure_channel(target, options=size)
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        options.append(
+            ("grpc.service_config", json.dumps({"loadBalancingConfig": [{policy: {}}]}))
+        )
+        self.channel = grpc.insecure_channel(target, options=options)
         self.prediction = api.prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = api.model_service_pb2_grpc.ModelServiceStub(self.channel)
 

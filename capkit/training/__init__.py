@@ -1,4 +1,4 @@
-"""Training as a capacity question: the CNN, its size, its step time, its profile, its variants."""
+"""Training as a capacity question: the CNN, its size by counting, its step time, its profile."""
 
 from capkit.training.counting import count_cnn
 from capkit.training.model import (
@@ -13,26 +13,16 @@ from capkit.training.model import (
     train,
 )
 from capkit.training.profile import TrainingProfile, fit_step_time, step_times, train_step
-from capkit.training.variants import (
-    accuracy_difference,
-    export_variants,
-    measure_variants,
-    quantize,
-)
 
 __all__ = [
     "TrainingProfile",
-    "accuracy_difference",
     "build_cnn",
     "count_cnn",
     "export",
-    "export_variants",
     "fit_step_time",
     "import_keras",
     "import_tensorflow",
-    "measure_variants",
     "predict_float64",
-    "quantize",
     "quiet_stderr",
     "restart",
     "step_times",
