@@ -531,11 +531,21 @@ def test_impossible_devices_are_refused(device):
         Device.parse(device)
 
 
-def test_command_line_reports_what_is_wrong(capsys, tmp_path):
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--model-name=x", "no version folder"),
+        ("--device=slots=0", "a device has 1 or more slots"),
+        (f"--batching-parameters-file={__file__}", "not a batching parameters file"),
+        (f"--monitoring-config-file={__file__}", "not a monitoring config file"),
+        ("--monitoring-config-file=nowhere", "No such file"),
+    ],
+)
+def test_command_line_reports_what_is_wrong(capsys, tmp_path, flag, message):
     with pytest.raises(SystemExit) as caught:
-        serving.main(["--model-dir", str(tmp_path), "--backend", "embedded"])
+        serving.main(["--model-dir", str(tmp_path), "--backend", "embedded", flag])
     assert caught.value.code == 2
-    assert "no version folder" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 # --- the profile -------------------------------------------------------------------------------
