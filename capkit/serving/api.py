@@ -112,7 +112,7 @@ def from_proto(proto: Any) -> NDArray[Any]:
         if len(proto.tensor_content) != count * numpy_type.itemsize:
             raise ValueError(f"{len(proto.tensor_content)} bytes do not fill shape {shape}")
         return np.frombuffer(proto.tensor_content, dtype=numpy_type).reshape(shape)
-    values = np.array(getattr(proto, name)[:count], dtype=numpy_type)
+    values = np.array(getattr(proto, name), dtype=numpy_type)[:count]
     if values.size < count:
         if count > LARGEST_FILL:
             raise ValueError(f"{values.size} values do not fill shape {shape}")
