@@ -5,6 +5,7 @@ from capkit.serving.command import main
 from capkit.serving.configurations import measure_configurations
 from capkit.serving.device import Device
 from capkit.serving.launch import Server, attach, serve
+from capkit.serving.metrics import Monitoring
 from capkit.serving.profile import BatchLine, ServiceProfile, fit_batches
 from capkit.serving.variants import export_variants, measure_variants
 
@@ -12,6 +13,7 @@ __all__ = [
     "BatchLine",
     "Batching",
     "Device",
+    "Monitoring",
     "Server",
     "ServiceProfile",
     "attach",

@@ -7,6 +7,7 @@ name, so only the message classes are imported. A later ``import tensorflow`` is
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def from_proto(proto: Any) -> NDArray[Any]:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
         raise ValueError(f"the tensor's shape {shape} is not known")
-    count = int(np.prod(shape, dtype=object))
+    count = math.prod(shape)
     if proto.tensor_content:
         if len(proto.tensor_content) != count * numpy_type.itemsize:
             raise ValueError(f"{len(proto.tensor_content)} bytes do not fill shape {shape}")

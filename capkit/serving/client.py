@@ -31,10 +31,11 @@ class Client:
 
     def __init__(self, target: str, model_name: str, *, policy: str = "pick_first") -> None:
         self.model_name = model_name
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        options.append(
-            ("grpc.service_config", json.dumps({"loadBalancingConfig": [{policy: {}}]}))
-        )
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+        ]
+        options.append(("grpc.service_config", json.dumps({"loadBalancingConfig": [{policy: {}}]})))
         self.channel = grpc.insecure_channel(target, options=options)
         self.prediction = api.prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.models = api.model_service_pb2_grpc.ModelServiceStub(self.channel)

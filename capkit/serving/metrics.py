@@ -105,6 +105,9 @@ QUEUING = exponential_buckets(100, 1.2, 52)
 SIZES = exponential_buckets(1, 2, 14)
 
 
+Labels = tuple[tuple[str, str], ...]
+
+
 class Metrics:
     """A thread-safe set of counters and histograms.
 
@@ -117,23 +120,26 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._counters: dict[str, dict[str, int]] = {}
-        self._histograms: dict[str, tuple[Sequence[float], dict[str, list[float]]]] = {}
+        self._counters: dict[str, dict[Labels, int]] = {}
+        self._histograms: dict[str, tuple[Sequence[float], dict[Labels, list[float]]]] = {}
 
     def count(self, name: str, **labels: str) -> None:
         """Add one to a counter."""
+        key = tuple(labels.items())
         with self._lock:
             series = self._counters.setdefault(name, {})
-            series[_pairs(labels)] = series.get(_pairs(labels), 0) + 1
+            series[key] = series.get(key, 0) + 1
 
     def observe(self, name: str, value: float, limits: Sequence[float], **labels: str) -> None:
         """Put a value into a histogram with these upper limits.
 
         As in TensorFlow Serving, a value that equals a limit counts in the bucket above it.
         """
+        key = tuple(labels.items())
         with self._lock:
             _, series = self._histograms.setdefault(name, (limits, {}))
-            cells = series.setdefault(_pairs(labels), [0.0] * (len(limits) + 2))
+            if (cells := series.get(key)) is None:
+                cells = series[key] = [0.0] * (len(limits) + 2)
             cells[bisect_right(limits, value)] += 1
             cells[-1] += value
 
@@ -143,11 +149,12 @@ class Metrics:
         with self._lock:
             for name, counters in self._counters.items():
                 lines.append(f"# TYPE {name} counter")
-                lines += [f"{name}{{{pairs}}} {value}" for pairs, value in counters.items()]
+                lines += [f"{name}{{{_pairs(key)}}} {value}" for key, value in counters.items()]
             for name, (limits, histograms) in self._histograms.items():
                 lines.append(f"# TYPE {name} histogram")
-                for pairs, cells in histograms.items():
-                    total, comma = 0, "," if pairs else ""
+                for key, cells in histograms.items():
+                    pairs, total = _pairs(key), 0
+                    comma = "," if pairs else ""
                     for limit, cell in zip([*limits, float("inf")], cells, strict=False):
                         total += int(cell)
                         edge = "+Inf" if limit == float("inf") else f"{limit:.6g}"
@@ -157,6 +164,6 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-def _pairs(labels: dict[str, str]) -> str:
+def _pairs(labels: Labels) -> str:
     quoted = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
-    return ",".join(f'{name}="{value.translate(quoted)}"' for name, value in labels.items())
+    return ",".join(f'{name}="{value.translate(quoted)}"' for name, value in labels)
