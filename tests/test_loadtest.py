@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capkit import loadtest
+from capkit import loadtest, telemetry
 from capkit.loadtest import LoadTestResult, Schedule
 from capkit.loadtest.generator import METHOD
+from capkit.serving.client import Client
 from capkit.simulation import poisson_arrivals, simulate_fcfs
 
 SERVICE_S = 0.01
@@ -146,6 +147,27 @@ def test_service_time_of_a_server_that_tells_none_is_the_gap_between_answers():
     assert silent.service_quantiles()["service_ms"].median() == pytest.approx(10.0)
 
 
+def test_warm_up_is_found_in_the_latencies():
+    rng = np.random.default_rng(1)
+    latency = rng.normal(5.0, 0.5, 1000) + np.r_[np.linspace(50.0, 0.0, 100), np.zeros(900)]
+    warm = make_result(latency).without_warmup()
+    assert 0.6 <= warm.warmup_s <= 1.5
+    assert warm.latency_ms.mean() == pytest.approx(5.0, abs=0.2)
+
+
+def test_row_tells_drift_from_steady_state():
+    rng = np.random.default_rng(1)
+    assert make_result(rng.normal(5.0, 0.5, 1000)).row()["trend_pvalue"] > 0.01
+    assert make_result(np.linspace(5.0, 50.0, 1000)).row()["trend_pvalue"] < 1e-6
+    assert np.isnan(make_result([5.0] * 30).row()["trend_pvalue"])
+
+
+def test_row_carries_the_test_of_the_arrivals():
+    drawn = loadtest.draw_schedule("gamma", 100.0, 10.0, np.random.default_rng(1), cv2=4.0)
+    row = make_result([5.0] * 50, schedule=drawn).row()
+    assert (row["arrival_cv2"], row["law_pvalue"]) == (drawn.cv2, drawn.pvalue)
+
+
 def test_no_answer_is_no_latency():
     with pytest.raises(ValueError, match=r"no latency.*UNAVAILABLE"):
         make_result([5.0] * 50, codes=[14] * 50).percentile(0.5)
@@ -197,6 +219,9 @@ def test_sweep_is_one_row_a_level_saved_as_it_goes(server, tmp_path):
     assert table["utilization"].is_monotonic_increasing
     saved = pd.read_csv(path).drop(columns="doubt")
     pd.testing.assert_frame_equal(saved, table.drop(columns="doubt"), check_dtype=False)
+    assert set(json.loads(path.with_suffix(".json").read_text())) == set(telemetry.machine())
+    assert (table["law_pvalue"] > 1e-4).all()
+    assert (table["sent_mib_s"] > 0).all() and table["cpu_percent"].isna().all()
 
 
 def test_level_at_which_the_server_was_slowed_is_not_valid(server):
@@ -274,6 +299,32 @@ def test_command_line_needs_one_kind_of_load(capsys):
     assert "not allowed with" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "load",
+    [
+        ["--rate", "40", "80", "--law", "gamma"],
+        ["--clients", "3"],
+        ["--trace", "chat", "--speed", "20"],
+    ],
+)
+def test_command_line_reports_and_saves_each_kind_of_load(
+    server, tmp_path, monkeypatch, capsys, load
+):
+    monkeypatch.setattr(Client, "sample_request", lambda self, examples: b"a")
+    out = tmp_path / "levels.csv"
+    times = ["--seconds", "0.6", "--warmup", "0.2", "--out", str(out)]
+    assert loadtest.main(["--target", server.target, *load, *times]) == 0
+    assert "throughput_rps" in capsys.readouterr().out
+    assert len(pd.read_csv(out)) == (2 if "--rate" in load else 1)
+
+
+def test_command_line_says_that_no_server_answers(capsys):
+    with pytest.raises(SystemExit) as caught:
+        loadtest.main(["--target", "127.0.0.1:9", "--clients", "1"])
+    assert caught.value.code == 1
+    assert "UNAVAILABLE" in capsys.readouterr().err
+
+
 def test_split_cores_keeps_server_and_generator_apart():
     server_cores, generator_cores = loadtest.split_cores()
     if server_cores is not None:
@@ -286,3 +337,12 @@ def test_what_a_notebook_adds_to_a_taken_table_is_not_kept():
     taken = bench.take(["loops"], lambda: {"loops": pd.DataFrame({"latency_ms": [2.0]})})["loops"]
     taken["predicted_ms"] = 1.0
     assert list(bench.tables["loops"]) == ["latency_ms"]
+
+
+def test_long_measurement_is_taken_only_by_a_thorough_bench(capsys):
+    own, shipped = pd.DataFrame({"ms": [2.0]}), pd.DataFrame({"ms": [1.0]})
+    for thorough, expected in ((True, own), (False, shipped)):
+        bench = loadtest.Bench(True, lambda name: shipped, thorough=thorough)
+        assert bench.take_long(["settings"], lambda: {"settings": own})["settings"].equals(expected)
+        assert bench.replaced == [], "it does not make the record that of the reference"
+    assert capsys.readouterr().out == "settings: taken from the reference run\n"
