@@ -15,32 +15,49 @@ from numpy.typing import ArrayLike, NDArray
 
 from capkit.simulation.draws import Array, check_count
 
+FEW = 48  # servers up to which a sorted array is faster than a heap
+
 
 @njit(cache=True)
 def sink(heap: Any, size: int, value: float) -> None:
     """Replace the smallest entry of a binary heap by ``value``."""
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            break
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
+    i, child = 0, 1
+    while child + 1 < size:
+        child += 1 if heap[child + 1] < heap[child] else 0  # no branch to mispredict
         if heap[child] >= value:
-            break
+            heap[i] = value
+            return
+        heap[i] = heap[child]
+        i = child
+        child = 2 * i + 1
+    if child < size and heap[child] < value:
         heap[i] = heap[child]
         i = child
     heap[i] = value
 
 
 @njit(cache=True)
+def insert(ordered: Any, value: float) -> None:
+    """Replace the first entry of a sorted array by ``value``: faster than a heap for a few servers."""
+    i = 0
+    while i + 1 < ordered.size and ordered[i + 1] < value:
+        ordered[i] = ordered[i + 1]
+        i += 1
+    ordered[i] = value
+
+
+@njit(cache=True)
 def fcfs(arrivals: Any, services: Any, free: Any) -> Any:
-    """Waits; ``free``, a heap of the times at which the servers fall idle, is changed in place."""
+    """Waits; ``free``, the times at which the servers fall idle, sorted at first, is changed in place."""
     waits = np.empty(arrivals.size)
+    few = free.size <= FEW
     for i in range(arrivals.size):
         start = max(arrivals[i], free[0])
         waits[i] = start - arrivals[i]
-        sink(free, free.size, start + services[i])
+        if few:
+            insert(free, start + services[i])
+        else:
+            sink(free, free.size, start + services[i])
     return waits
 
 
