@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.stats import norm
 
 from capkit.queueing.base import gamma_survival
 from capkit.queueing.erlang import (
+    Values,
+    as_values,
     check_positive,
     check_servers,
     check_share,
@@ -161,14 +164,14 @@ def max_rate(servers: int, service_rate: float, **target: Any) -> float:
     return low * service_rate
 
 
-def halfin_whitt(beta: float) -> float:
+def halfin_whitt(beta: ArrayLike) -> Values:
     """Limit of the probability of waiting with c = a + beta sqrt(a) servers (Halfin and Whitt 1981).
 
-    >>> round(halfin_whitt(1.0), 4)
-    0.2234
+    >>> halfin_whitt([0.5061, 1.0, 2.375]).round(4).tolist()
+    [0.5, 0.2234, 0.01]
     """
-    check_positive("beta", beta)
-    return float(1.0 / (1.0 + beta * norm.cdf(beta) / norm.pdf(beta)))
+    b = check_positive("beta", beta)
+    return as_values(1.0 / (1.0 + b * np.exp(norm.logcdf(b) - norm.logpdf(b))))
 
 
 def square_root_servers(offered_load: float, p_wait: float) -> int:
