@@ -132,13 +132,13 @@ def erlang_c_load(servers: ArrayLike, probability: ArrayLike) -> Values:
 
 def _servers(offered_load: ArrayLike, probability: ArrayLike, waiting: bool) -> Values:
     load = check_positive("offered_load", offered_load, zero=True)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return as_values(busy_servers(load, check_share("probability", probability), waiting))
 
 
 def _load(servers: ArrayLike, probability: ArrayLike, waiting: bool) -> Values:
     share = check_share("probability", probability)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return as_values(busy_load(check_servers(servers), share, waiting))
 
 

@@ -44,7 +44,7 @@ def _temme_coefficients() -> Any:
 _TEMME = _temme_coefficients()
 
 
-@njit(float64(float64, float64), cache=True)
+@njit(cache=True)
 def deviance(n: float, mean: float) -> float:
     """n ln(n / mean) + mean - n without cancellation (Loader 2000)."""
     ratio = (n - mean) / (n + mean)
@@ -59,7 +59,7 @@ def deviance(n: float, mean: float) -> float:
     return total
 
 
-@njit(float64(int64), cache=True)
+@njit(cache=True)
 def _stirling_error(count: int) -> float:
     """ln(count!) minus Stirling's formula, count >= 1."""
     if count < 16:
@@ -78,7 +78,7 @@ def log_poisson(count: int, mean: float) -> float:
     return -_stirling_error(count) - deviance(n, mean) - 0.5 * math.log(2 * math.pi * n)
 
 
-@njit(float64(int64, float64), cache=True)
+@njit(cache=True)
 def _odds(servers: int, load: float) -> float:
     """P(N < servers) / P(N = servers) for N Poisson of mean ``load``: 1 / B - 1 of Erlang's B."""
     c = float(servers)
@@ -123,7 +123,7 @@ def _odds(servers: int, load: float) -> float:
     return point - 1.0 - total
 
 
-@njit(float64(int64, float64, boolean), cache=True)
+@njit(cache=True)
 def _busy(servers: int, load: float, waiting: bool) -> float:
     spare = (servers - load) / servers if waiting else 1.0
     return 1.0 / (1.0 + spare * _odds(servers, load))
@@ -135,7 +135,7 @@ def busy(servers: int, load: float, waiting: bool) -> float:
     return _busy(servers, load, waiting)
 
 
-@vectorize([int64(float64, float64, boolean)], cache=True)  # type: ignore[no-untyped-call,untyped-decorator]
+@vectorize(cache=True)  # type: ignore[no-untyped-call,untyped-decorator]
 def busy_servers(load: float, probability: float, waiting: bool) -> int:
     """Smallest number of servers with `busy` at most ``probability``: doubling, then bisection."""
     low, step = (math.floor(load) if waiting else -1), 1
@@ -152,7 +152,7 @@ def busy_servers(load: float, probability: float, waiting: bool) -> int:
     return high
 
 
-@vectorize([float64(int64, float64, boolean)], cache=True)  # type: ignore[no-untyped-call,untyped-decorator]
+@vectorize(cache=True)  # type: ignore[no-untyped-call,untyped-decorator]
 def busy_load(servers: int, probability: float, waiting: bool) -> float:
     """Offered load at which `busy` is ``probability``, by bisection to the last digit."""
     low, high = 0.0, (float(servers) if waiting else servers / (1.0 - probability) + 1.0)
