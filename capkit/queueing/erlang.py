@@ -75,7 +75,7 @@ def erlang_b(servers: ArrayLike, offered_load: ArrayLike) -> Values:
     [0.5, 0.2, 0.0625]
     """
     load = check_positive("offered_load", offered_load, zero=True)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return as_values(busy(check_servers(servers, least=0), load, False))
 
 
@@ -90,7 +90,7 @@ def erlang_c(servers: ArrayLike, offered_load: ArrayLike) -> Values:
     """
     count, load = check_servers(servers), check_positive("offered_load", offered_load, zero=True)
     check_stable(load, count)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return as_values(busy(count, load, True))
 
 
