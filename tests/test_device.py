@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capkit.serving.device import Device, Executor, RecordedTimes
+from capkit.serving.device import Device, RecordedTimes
+from capkit.serving.executor import Executor
 from capkit.serving.metrics import ServingError
 
 
@@ -24,9 +25,9 @@ def spread(tmp_path_factory):
 def slept(monkeypatch, device, sizes):
     """Seconds that the executor of a device sleeps for batches of these sizes."""
     times = []
-    monkeypatch.setattr("capkit.serving.device.time.sleep", times.append)
-    monkeypatch.setattr("capkit.serving.device.time.perf_counter", lambda: 0.0)
-    executor = Executor(device)
+    monkeypatch.setattr("capkit.serving.executor.time.sleep", times.append)
+    monkeypatch.setattr("capkit.serving.executor.time.perf_counter", lambda: 0.0)
+    executor = Executor(device, 1)
     for size in sizes:
         executor.pad(0.0, size)
     return np.array(times)

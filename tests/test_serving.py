@@ -27,7 +27,8 @@ from capkit.course import reference
 from capkit.serving import api
 from capkit.serving.batching import Batching, BatchScheduler, Task
 from capkit.serving.client import Client, RestClient
-from capkit.serving.device import Device, Executor
+from capkit.serving.device import Device
+from capkit.serving.executor import Executor
 from capkit.serving.launch import choose_backend, server_command
 from capkit.serving.metrics import Monitoring, ServingError
 
@@ -113,8 +114,10 @@ def test_command_line_server(tmp_path):
             assert outcome(predict, good_request(), timeout=0.05)[0] == "DEADLINE_EXCEEDED"
             assert first.code().name == outcome(predict, good_request())[0] == "OK"
             assert rest.call("/monitoring/prometheus/metrics")[0] == 404
-            given_up = 'request_count{model_name="mnist_cnn",status="DEADLINE_EXCEEDED"} 1'
-            assert given_up in rest.call("/numbers")[1], "late before it had the device"
+            executed = (
+                'request_latency_count{model_name="mnist_cnn",API="Predict",entrypoint="GRPC"} 3'
+            )
+            assert executed in rest.call("/numbers")[1], "the late one never had the device"
             in_flight = predict.future(good_request())
             in_flight_too = pool.submit(rest.predict, IMAGE, "mnist_cnn")
             time.sleep(0.2)
@@ -287,30 +290,72 @@ def test_scheduler_hands_a_failure_to_every_task():
     assert all(str(task.error) == "broken" for task in tasks)
 
 
-def test_slots_are_granted_in_order_of_arrival():
-    slots, order = Executor(None), []
-    slots.acquire()
+def wait_until(reached):
+    while not reached():
+        time.sleep(0.001)
+
+
+def test_slots_are_granted_in_order_of_arrival_and_time_counts_from_then():
+    executor, order, gates = Executor(Device(slots=2, fixed_s=1.0), 10), [], {}
 
     def work(number):
-        slots.acquire()
-        order.append(number)
-        slots.release()
+        order.append((number, executor.place))
+        gates[number].wait()
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(5)]
-    for waiting, thread in enumerate(threads, 1):
-        thread.start()
-        while len(slots.waiting) < waiting:
-            time.sleep(0.001)
-    slots.release()
-    for thread in threads:
-        thread.join()
-    assert order == [0, 1, 2, 3, 4]
+    for number in range(5):
+        gates[number] = threading.Event()
+        executor.submit(work, number)
+    wait_until(lambda: len(order) == 2)
+    time.sleep(0.02)
+    assert [number for number, _ in order] == [0, 1], "two slots, the others wait"
+    for number in range(5):
+        gates[number].set()
+        wait_until(lambda done=number + 3: len(order) >= min(done, 5))
+    assert [number for number, _ in order] == [0, 1, 2, 3, 4]
+    places = [place for _, place in order]
+    assert all(place.arrived <= place.started for place in places)
+    assert places[2].started - places[2].arrived >= 0.02
+
+
+def test_slot_is_given_back_once_and_work_after_it_needs_none():
+    executor, released, gate, seen = Executor(None, 10), threading.Event(), threading.Event(), []
+
+    def answers_after_its_slot():
+        executor.release()
+        assert executor.place is None
+        released.set()
+        gate.wait()
+
+    executor.submit(answers_after_its_slot)
+    released.wait()
+    assert executor.call(lambda: seen.append(executor.place.refused)) is None
+    gate.set()
+    assert executor.call(lambda: 7) == 7
+    assert seen == [False]
+
+
+def test_more_calls_than_there_is_room_for_are_told_at_once():
+    executor, gate = Executor(None, 2), threading.Event()
+    executor.submit(gate.wait)
+    executor.submit(gate.wait)
+    assert executor.call(lambda: executor.place.refused) is True
+    gate.set()
+    wait_until(lambda: executor._left == 2)
+    assert executor.call(lambda: executor.place.refused) is False
+
+
+def test_failure_of_a_call_reaches_its_caller_and_frees_the_slot():
+    executor = Executor(None, 2)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            executor.call(lambda: 1 / 0)
+    assert executor.call(lambda: 1) == 1
 
 
 def test_emulated_exponential_device_has_its_mean_and_variance(monkeypatch):
     slept = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    executor = Executor(Device(fixed_s=1.0, per_example_s=0.5, law="exponential"))
+    executor = Executor(Device(fixed_s=1.0, per_example_s=0.5, law="exponential"), 1)
     for _ in range(4000):
         executor.pad(time.perf_counter(), 2)
     assert np.mean(slept) == pytest.approx(2.0, rel=0.06)

@@ -11,11 +11,13 @@ from google.protobuf.message import DecodeError
 
 from capkit.serving import api
 from capkit.serving.batching import Batching, BatchScheduler, Task
-from capkit.serving.device import Device, Executor
+from capkit.serving.device import Device
+from capkit.serving.executor import Executor
 from capkit.serving.metrics import LATENCY, QUEUING, SIZES, Metrics, ServingError
-from capkit.serving.model import Arrays, Model, read_inputs, refuse, select_outputs
+from capkit.serving.model import Arrays, Model, Signature, read_inputs, refuse, select_outputs
 
 PREFIX = ":tensorflow:serving:"
+EXHAUSTED = "Server Threadpool Exhausted"
 FOREVER = float("inf")
 T = TypeVar("T")
 
@@ -29,12 +31,19 @@ class Timing(NamedTuple):
 
 
 class ServingCore:
-    """Answers requests for one model, with micro-batching or on an emulated device where given."""
+    """Answers requests for one model, with micro-batching or on an emulated device where given.
 
-    def __init__(self, model: Model, batching: Batching | None, device: Device | None) -> None:
+    Without batching `executor` takes ``max_threads`` calls at once; with it the queue of batches is the bound.
+    """
+
+    def __init__(
+        self, model: Model, batching: Batching | None, device: Device | None, max_threads: int
+    ) -> None:
         self.model = model
         self.metrics = Metrics()
-        self._executor = Executor(device)
+        self.executor = Executor(device, batching.num_batch_threads if batching else max_threads)
+        self.batching = batching is not None
+        self._specs: dict[str, bytes] = {}
         self._scheduler = BatchScheduler(batching, self._run_batch) if batching else None
 
     def stop(self) -> None:
@@ -55,7 +64,7 @@ class ServingCore:
             asked = asked or f"Latest({spec.name})"
             raise ServingError("NOT_FOUND", f"Servable not found for request: {asked}")
 
-    def signature(self, name: str) -> tuple[str, Any]:
+    def signature(self, name: str) -> tuple[str, Signature]:
         """A signature by its name; empty means ``serving_default``."""
         name = name or "serving_default"
         if name not in self.model.signatures:
@@ -100,17 +109,20 @@ class ServingCore:
 
     def _in_slot(self, work: Callable[[], tuple[T, int]], deadline: float) -> tuple[T, Timing]:
         """Do ``work``, which gives a result and its number of examples, in an executor slot."""
-        arrived = time.perf_counter()
-        started = self._executor.acquire()
+        place = self.executor.place
+        if place is None:
+            return self.executor.call(self._in_slot, work, deadline)
+        if place.refused:
+            raise ServingError("RESOURCE_EXHAUSTED", EXHAUSTED)
         try:
             if deadline < time.monotonic():
                 raise ServingError("DEADLINE_EXCEEDED", "Deadline Exceeded")
             result, examples = work()
-            self._executor.pad(started, examples)
+            self.executor.pad(place.started, examples)
         finally:
-            ended = self._executor.release()
-        self._observe_run(ended - started)
-        return result, Timing(started - arrived, ended - started, 1)
+            ended = self.executor.release()
+        self._observe_run(ended - place.started)
+        return result, Timing(place.started - place.arrived, ended - place.started, 1)
 
     def _observe_run(self, seconds: float) -> None:
         labels = {"model_name": self.model.name, "API": "Predict", "runtime": "TF1"}
@@ -132,14 +144,17 @@ class ServingCore:
         return name, inputs, select_outputs(signature, request.output_filter)
 
     def _answer(self, name: str, outputs: tuple[str, ...], results: Iterable[Any]) -> bytes:
+        """A serialised ``PredictResponse``; serialised messages that are joined are read as one."""
+        if name not in self._specs:
+            spec = api.predict_pb2.PredictResponse()
+            spec.model_spec.name = self.model.name
+            spec.model_spec.version.value = self.model.version
+            spec.model_spec.signature_name = name
+            self._specs[name] = spec.SerializeToString()
         response = api.predict_pb2.PredictResponse()
-        response.model_spec.name = self.model.name
-        response.model_spec.version.value = self.model.version
-        response.model_spec.signature_name = name
         for alias, array in zip(outputs, results, strict=True):
             response.outputs[alias].CopyFrom(api.to_proto(array, raw=False))
-        data: bytes = response.SerializeToString()
-        return data
+        return self._specs[name] + bytes(response.SerializeToString())
 
     def _run_batch(self, batch: list[Task]) -> None:
         """Execute a batch: the tasks of each signature and choice of outputs together, in one slot."""
@@ -147,7 +162,7 @@ class ServingCore:
         for task in batch:
             groups.setdefault((task.payload[0], task.payload[2]), []).append(task)
         for (name, outputs), tasks in groups.items():
-            self._run_group(name, outputs, tasks)
+            self.executor.call(self._run_group, name, outputs, tasks)
 
     def _run_group(self, name: str, outputs: tuple[str, ...], tasks: list[Task]) -> None:
         assert self._scheduler is not None
@@ -157,12 +172,11 @@ class ServingCore:
             alias: _stack([task.payload[1][alias] for task in tasks], padded - examples)
             for alias in tasks[0].payload[1]
         }
-        started = self._executor.acquire()
-        try:
-            results = self.model.run(name, inputs, outputs)
-            self._executor.pad(started, padded)
-        finally:
-            finished = self._executor.release()
+        place = self.executor.place
+        assert place is not None
+        results = self.model.run(name, inputs, outputs)
+        self.executor.pad(place.started, padded)
+        started, finished = place.started, self.executor.release()
         start = 0
         for task in tasks:
             task.result = [array[start : start + task.examples] for array in results]
@@ -208,8 +222,8 @@ class ServingCore:
     def signature_map(self) -> Any:
         """A ``SignatureDefMap`` of all signatures."""
         signatures = api.get_model_metadata_pb2.SignatureDefMap()
-        for name, definition in self.model.signatures.items():
-            signatures.signature_def[name].CopyFrom(definition)
+        for name, signature in self.model.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature.definition)
         return signatures
 
 

@@ -1,14 +1,11 @@
-"""What executes requests: slots granted in order of arrival, and the emulated device."""
+"""The emulated device: how long it takes, by a law or as recorded."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -106,55 +103,3 @@ class Device:
     def label(self) -> str:
         """The text form as results show it: of a profile the file's name only."""
         return str(self).replace(self.profile, Path(self.profile).name)
-
-
-class Executor:
-    """Slots in which requests are executed, first come, first served.
-
-    A slot that is given back goes to the request that has waited longest, and its service time starts
-    then: waking it up is time in which the slot does nothing else. Without a device there is one slot,
-    and an execution takes as long as it takes.
-    """
-
-    def __init__(self, device: Device | None) -> None:
-        self.device = device
-        self.free = device.slots if device else 1
-        self.waiting: deque[tuple[Lock, list[float]]] = deque()
-        self._lock = Lock()
-        self._draws = np.random.default_rng(0)
-
-    def acquire(self) -> float:
-        """Wait for a slot; the clock (`time.perf_counter`) when it was granted."""
-        with self._lock:
-            if self.free:
-                self.free -= 1
-                return time.perf_counter()
-            gate, granted = Lock(), [0.0]
-            gate.acquire()
-            self.waiting.append((gate, granted))
-        gate.acquire()
-        return granted[0]
-
-    def release(self) -> float:
-        """Give the slot to the next request, or back; the clock when that was done."""
-        with self._lock:
-            now = time.perf_counter()
-            if self.waiting:
-                gate, granted = self.waiting.popleft()
-                granted[0] = now
-                gate.release()
-            else:
-                self.free += 1
-            return now
-
-    def pad(self, started: float, examples: int) -> None:
-        """Sleep until the emulated device would be done with what it started at ``started``."""
-        if self.device is None:
-            return
-        seconds = self.device.fixed_s + self.device.per_example_s * examples
-        with self._lock:
-            if self.device.profile:
-                seconds = self.device.recorded.seconds(examples, self._draws.random())
-            elif self.device.law == "exponential":
-                seconds *= self._draws.exponential()
-        time.sleep(max(started + seconds - time.perf_counter(), 0.0))

@@ -20,8 +20,9 @@ from google.protobuf.message import DecodeError
 
 from capkit.serving import api
 from capkit.serving.batching import Batching
-from capkit.serving.core import FOREVER, PREFIX, ServingCore
+from capkit.serving.core import EXHAUSTED, FOREVER, PREFIX, ServingCore
 from capkit.serving.device import Device
+from capkit.serving.executor import SPARE, Executor
 from capkit.serving.metrics import Monitoring, ServingError
 from capkit.serving.model import Model
 from capkit.serving.rest import RestServer
@@ -44,14 +45,14 @@ class GrpcFront:
         self._core = core
         self._free = max_threads
         self._lock = Lock()
-        spare = 8  # threads that refuse while all others are busy
-        self.server = grpc.server(ThreadPoolExecutor(max_threads + spare), options=OPTIONS)
+        self.server = grpc.server(ThreadPoolExecutor(max_threads + SPARE), options=OPTIONS)
         metadata = api.get_model_metadata_pb2.GetModelMetadataRequest
         status = api.get_model_status_pb2.GetModelStatusRequest
         unknown = self._method(self._unimplemented)
+        slots = None if core.batching else core.executor
         services = {
             "PredictionService": {
-                "Predict": self._method(self._predict),
+                "Predict": self._method(self._predict, slots=slots),
                 "GetModelMetadata": self._method(self._metadata, metadata.FromString),
                 **dict.fromkeys(("Classify", "Regress", "MultiInference"), unknown),
             },
@@ -64,25 +65,42 @@ class GrpcFront:
             handler = grpc.method_handlers_generic_handler(f"tensorflow.serving.{name}", methods)
             self.server.add_generic_rpc_handlers((handler,))
 
-    def _method(self, work: Callable[[Any, Any], bytes], parse: Any = None) -> Any:
-        """A handler that counts calls, refuses what is too much, and turns errors into statuses."""
+    def _method(
+        self, work: Callable[[Any, Any], bytes], parse: Any = None, slots: Executor | None = None
+    ) -> Any:
+        """A handler that refuses what is too much and turns errors into statuses.
 
-        def handle(request: Any, context: Any) -> bytes:
-            with self._lock:
-                admitted = self._free > 0
-                self._free -= admitted
-            if not admitted:
-                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted")
+        With ``slots`` it is run by that executor, which says what is too much; else calls are counted here.
+        """
+
+        def answer(request: Any, context: Any) -> bytes:
             try:
                 return work(request, context)
             except ServingError as error:
                 context.abort(grpc.StatusCode[error.code], error.text)
                 raise
+
+        def in_slot(request: Any, context: Any) -> bytes:
+            if slots and slots.place and slots.place.refused:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, EXHAUSTED)
+            return answer(request, context)
+
+        def counted(request: Any, context: Any) -> bytes:
+            with self._lock:
+                admitted = self._free > 0
+                self._free -= admitted
+            if not admitted:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, EXHAUSTED)
+            try:
+                return answer(request, context)
             finally:
                 with self._lock:
                     self._free += 1
 
-        return grpc.unary_unary_rpc_method_handler(handle, request_deserializer=parse)
+        if slots is None:
+            return grpc.unary_unary_rpc_method_handler(counted, request_deserializer=parse)
+        vars(in_slot)["experimental_thread_pool"] = slots  # gRPC looks for this name
+        return grpc.unary_unary_rpc_method_handler(in_slot, request_deserializer=parse)
 
     def _predict(self, data: bytes, context: Any) -> bytes:
         started, left, code = time.perf_counter(), context.time_remaining(), "OK"
@@ -149,7 +167,7 @@ def run(
         signal.signal(number, lambda *_: stop.set())
     if cores:
         os.sched_setaffinity(0, cores)
-    core = ServingCore(Model(model_dir, model_name), batching, device)
+    core = ServingCore(Model(model_dir, model_name), batching, device, max_threads)
     front = GrpcFront(core, max_threads)
     bound = front.server.add_insecure_port(f"{host}:{grpc_port}")
     rest = RestServer(core, host, rest_port, monitoring or Monitoring())

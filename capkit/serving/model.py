@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from capkit.serving import api
@@ -24,6 +26,35 @@ def _names(aliases: Iterable[str]) -> str:
     return "{" + ",".join(sorted(aliases)) + "}"
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output of a signature: its name in the graph, its type and shape (None if any)."""
+
+    name: str
+    dtype: int
+    numpy_type: np.dtype[Any] | None
+    shape: tuple[int, ...] | None
+
+
+class Signature:
+    """A signature of the model, its tensors by alias, read once: the message's own maps are slow to look up."""
+
+    def __init__(self, definition: Any) -> None:
+        self.definition = definition
+        self.inputs = _tensors(definition.inputs)
+        self.outputs = _tensors(definition.outputs)
+
+
+def _tensors(infos: Mapping[str, Any]) -> dict[str, Tensor]:
+    found = {}
+    for alias, info in sorted(infos.items()):
+        shape = tuple(dim.size for dim in info.tensor_shape.dim)
+        known = None if info.tensor_shape.unknown_rank else shape
+        numpy_type = api.TYPES[info.dtype][0] if info.dtype in api.TYPES else None
+        found[alias] = Tensor(info.name, info.dtype, numpy_type, known)
+    return found
+
+
 class Model:
     """The latest version below ``base_path``, in a TensorFlow session that works in its caller's thread."""
 
@@ -40,7 +71,7 @@ class Model:
         with self._session.graph.as_default():
             folder = str(Path(base_path) / str(self.version))
             graph = v1.saved_model.load(self._session, ["serve"], folder)
-        self.signatures: dict[str, Any] = dict(graph.signature_def)
+        self.signatures = {key: Signature(found) for key, found in graph.signature_def.items()}
         self._calls: dict[tuple[str, tuple[str, ...]], Any] = {}
 
     def run(self, name: str, inputs: Arrays, outputs: tuple[str, ...]) -> list[NDArray[Any]]:
@@ -49,17 +80,19 @@ class Model:
         if call is None:
             found = self.signatures[name]
             fetches = [found.outputs[alias].name for alias in outputs]
-            feeds = [found.inputs[alias].name for alias in sorted(found.inputs)]
+            feeds = [tensor.name for tensor in found.inputs.values()]
             call = self._session.make_callable(fetches, feed_list=feeds)
             self._calls[name, outputs] = call
         try:
-            result: list[NDArray[Any]] = call(*(inputs[alias] for alias in sorted(inputs)))
+            result: list[NDArray[Any]] = call(
+                *(inputs[alias] for alias in self.signatures[name].inputs)
+            )
         except self._refused as error:
             raise refuse(str(error)) from None
         return result
 
 
-def select_outputs(signature: Any, wanted: Iterable[str]) -> tuple[str, ...]:
+def select_outputs(signature: Signature, wanted: Iterable[str]) -> tuple[str, ...]:
     """Aliases of the outputs that a request asks for; all of them without a filter."""
     chosen: list[str] = []
     for alias in wanted:
@@ -71,10 +104,10 @@ def select_outputs(signature: Any, wanted: Iterable[str]) -> tuple[str, ...]:
         if alias in chosen:
             raise refuse(f"duplicate output tensor alias: {alias}")
         chosen.append(alias)
-    return tuple(chosen or sorted(signature.outputs))
+    return tuple(chosen or signature.outputs)
 
 
-def read_inputs(signature: Any, protos: Mapping[str, Any]) -> Arrays:
+def read_inputs(signature: Signature, protos: Mapping[str, Any]) -> Arrays:
     """The arrays of a request, checked against the signature."""
     wanted = signature.inputs
     if len(protos) != len(wanted):
@@ -100,15 +133,16 @@ def read_inputs(signature: Any, protos: Mapping[str, Any]) -> Arrays:
     return arrays
 
 
-def check_inputs(signature: Any, arrays: Arrays) -> None:
+def check_inputs(signature: Signature, arrays: Arrays) -> None:
     """Refuse arrays of another type or shape than the signature's."""
-    for alias, info in signature.inputs.items():
-        array, wanted = arrays[alias], api.TYPES.get(info.dtype)
-        if wanted and array.dtype != wanted[0]:
-            raise refuse(f"Expects input {alias} to be {wanted[0]} but {array.dtype} is provided")
-        shape = [dim.size for dim in info.tensor_shape.dim]
-        fits = len(shape) == array.ndim and all(
-            size in (-1, got) for size, got in zip(shape, array.shape, strict=True)
-        )
-        if not info.tensor_shape.unknown_rank and not fits:
-            raise refuse(f"Input {alias} must have shape {shape}, got {list(array.shape)}")
+    for alias, wanted in signature.inputs.items():
+        array, shape = arrays[alias], wanted.shape
+        if wanted.numpy_type and array.dtype != wanted.numpy_type:
+            raise refuse(
+                f"Expects input {alias} to be {wanted.numpy_type} but {array.dtype} is provided"
+            )
+        if shape is not None and not (
+            len(shape) == array.ndim
+            and all(size in (-1, got) for size, got in zip(shape, array.shape, strict=True))
+        ):
+            raise refuse(f"Input {alias} must have shape {list(shape)}, got {list(array.shape)}")
