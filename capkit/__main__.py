@@ -12,6 +12,7 @@ COMMANDS = {
     "sweep": ("capkit.course.sweep", "the plan under many parameter values, as one table"),
     "serve": ("capkit.serving", "serve a SavedModel over gRPC and REST"),
     "loadtest": ("capkit.loadtest", "send an open-loop load to a server and report the latency"),
+    "ledger": ("capkit.ledger", "predict a server, lock it, measure it, print the signed errors"),
     "plan": ("capkit.planning", "the plan from the products of a run"),
     "notebooks": ("capkit.course.notebooks", "write the notebooks' outputs, or the reference run"),
     "gpu-bench": ("capkit.gpubench", "train and infer on the accelerator, if there is one"),

@@ -12,11 +12,12 @@ from capkit.queueing.erlang import (
 )
 from capkit.queueing.finite import MMcK
 from capkit.queueing.ledger import (
+    Calibration,
     error_table,
     latency_figures,
-    ledger_entries,
+    ledger_rows,
     predicted_figures,
-    sampling_interval,
+    staircase,
 )
 from capkit.queueing.models import GGc, MGc, MMc
 from capkit.queueing.networks import USL, ClosedNetwork, fit_usl, mva
@@ -24,8 +25,8 @@ from capkit.queueing.single import MG1
 from capkit.queueing.sizing import Target, halfin_whitt, max_rate, min_servers, square_root_servers
 
 __all__ = [
-    "MG1", "USL", "ClosedNetwork", "GGc", "MDc", "MGc", "MMc", "MMcK", "Target", "erlang_b", "erlang_b_load",
-    "erlang_b_servers", "erlang_c", "erlang_c_load", "erlang_c_servers", "error_table", "fit_usl", "halfin_whitt",
-    "latency_figures", "ledger_entries", "max_rate", "mdc_mean_wait", "min_servers", "mva",
-    "predicted_figures", "sampling_interval", "servers_for_stability", "square_root_servers",
+    "MG1", "USL", "Calibration", "ClosedNetwork", "GGc", "MDc", "MGc", "MMc", "MMcK", "Target", "erlang_b",
+    "erlang_b_load", "erlang_b_servers", "erlang_c", "erlang_c_load", "erlang_c_servers", "error_table",
+    "fit_usl", "halfin_whitt", "latency_figures", "ledger_rows", "max_rate", "mdc_mean_wait",
+    "min_servers", "mva", "predicted_figures", "servers_for_stability", "square_root_servers", "staircase",
 ]  # fmt: skip

@@ -1,25 +1,31 @@
-"""The ledger: what a model predicted for a load, what was measured, and how far apart they are.
+"""What each model of the staircase predicts for a run, where such runs fall, and how far off it was.
 
-A measured run is short, and even a perfect model would miss its figures by sampling noise. So each
-entry says, beside the signed error, whether the measured value lies where 95 % of such runs would.
+A measured run is short, and even a perfect model would miss its figures by sampling noise. So each prediction
+comes with the interval that holds 95 % of runs of that length, were the model true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from capkit.simulation import simulate_fcfs
+from capkit.queueing.finite import MMcK
+from capkit.queueing.models import GGc, MGc, MMc
+from capkit.simulation import draw_gamma, simulate_dispatch, simulate_fcfs, simulate_loss
 
-FIGURES = ("mean", "p50", "p95", "p99")
+Array = NDArray[np.float64]
+
+FIGURES = {"mean": "ms", "p50": "ms", "p95": "ms", "p99": "ms", "throughput": "1/s"}
 SHARES = (0.5, 0.95, 0.99)
+PERFECT = "8 replay"
 
 
-def latency_figures(latency_ms: ArrayLike) -> NDArray[np.float64]:
+def latency_figures(latency_ms: ArrayLike) -> Array:
     """Mean, p50, p95 and p99 (ms) of one run's latencies.
 
     >>> latency_figures([1.0, 2.0, 3.0]).round(2).tolist()
@@ -29,88 +35,209 @@ def latency_figures(latency_ms: ArrayLike) -> NDArray[np.float64]:
     return np.array([values.mean(), *np.quantile(values, SHARES)])
 
 
-def predicted_figures(queue: Any, overhead_s: float = 0.0) -> NDArray[np.float64]:
-    """The same figures (ms) from a queueing model, with latency that occupies no server added.
+def run_figures(arrival_s: Array, latency_s: Array, warmup_s: float) -> Array:
+    """The five `FIGURES` of a run: latency of those that came after ``warmup_s``, answers/s from then to the last.
 
-    >>> from capkit.queueing import MMc
+    >>> run_figures(np.array([0.0, 1.0, 2.0, 3.0]), np.full(4, 0.5), 1.0).round(2).tolist()
+    [500.0, 500.0, 500.0, 500.0, 1.0]
+    """
+    done, end = arrival_s + latency_s, arrival_s[-1]
+    answered = np.count_nonzero((done >= warmup_s) & (done < end)) / (end - warmup_s)
+    return np.append(latency_figures(1e3 * latency_s[arrival_s >= warmup_s]), answered)
+
+
+def predicted_figures(queue: Any, overhead_s: float = 0.0) -> Array:
+    """The five `FIGURES` from a queueing model, with latency that occupies no server added.
+
     >>> predicted_figures(MMc(50.0, 100.0, 1), overhead_s=0.001).round(1).tolist()
-    [21.0, 14.9, 60.9, 93.1]
+    [21.0, 14.9, 60.9, 93.1, 50.0]
     """
     tails = queue.response_quantile(np.array(SHARES))
-    return 1e3 * (np.array([queue.mean_response, *tails]) + overhead_s)
+    latency_ms = 1e3 * (np.array([queue.mean_response, *tails]) + overhead_s)
+    return np.append(latency_ms, queue.throughput)
 
 
-def sampling_interval(
-    arrival_rate: float,
-    requests: int,
-    service_times_s: ArrayLike,
-    servers: int,
-    rng: np.random.Generator,
-    *,
-    overhead_s: float = 0.0,
-    runs: int = 200,
-) -> NDArray[np.float64]:
-    """Where the figures of a run of ``requests`` fall if the model is right: Poisson, FCFS, this service law.
+@dataclass(frozen=True)
+class Calibration:
+    """All that the models are told of a server: what one run of it showed.
 
-    ``service_times_s`` is a sample or equally likely quantiles of the service time, drawn with replacement;
-    ``overhead_s`` is latency that occupies no server. Returns (3, 4): median, 2.5 % and 97.5 % point (ms)
-    over the simulated ``runs`` of mean, p50, p95, p99.
-
-    >>> found = sampling_interval(50.0, 500, [0.01], 1, np.random.default_rng(1))
-    >>> bool(found[1, 0] < 15.0 < found[2, 0])  # M/D/1 at .5: 10 ms + 5 ms
-    True
+    ``servers`` requests are in service at once, ``capacity`` in the server at most (K). ``service_s`` (sizes,
+    quantiles) holds equally likely service times of each size of request, sizes equally likely too;
+    ``overhead_s`` (quantiles,) equally likely latencies that occupy no server.
     """
-    law, figures = np.asarray(service_times_s, dtype=float), []
-    for generator in rng.spawn(runs):
-        arrivals = np.cumsum(generator.exponential(1.0 / arrival_rate, requests))
-        services = generator.choice(law, requests)
-        responses = simulate_fcfs(arrivals, services, servers) + services
-        figures.append(latency_figures(1e3 * (responses + overhead_s)))
-    found: NDArray[np.float64] = np.quantile(figures, [0.5, 0.025, 0.975], axis=0)
-    return found
+
+    servers: int
+    capacity: int
+    service_s: Array
+    overhead_s: Array
+    mean_s: float = field(init=False)
+    cv2: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name in ("service_s", "overhead_s"):
+            values = np.asarray(getattr(self, name), dtype=float)
+            if values.size == 0 or not (np.isfinite(values).all() and values.min() >= 0):
+                raise ValueError(f"{name} must hold times in s, finite and >= 0, got {values}")
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "mean_s", float(self.service_s.mean()))
+        object.__setattr__(self, "cv2", float(self.service_s.var()) / self.mean_s**2)
 
 
-def ledger_entries(
-    server: str,
-    load: float,
-    measured_ms: ArrayLike,
-    intervals_ms: ArrayLike,
-    predictions_ms: Mapping[str, ArrayLike],
-    sampling_ms: NDArray[np.float64],
+@dataclass(frozen=True)
+class Model:
+    """One model of the staircase for one load: its ``figures`` (5,) and the process that it assumes.
+
+    ``gaps_cv2`` is that of the (gamma) gaps; ``services(rng, n)`` draws service times (s), and
+    ``serve(arrivals, services, rng)`` gives the latency in the server (s), NaN for a request turned away.
+    """
+
+    figures: Array
+    gaps_cv2: float
+    services: Callable[[np.random.Generator, int], Array]
+    serve: Callable[[Array, Array, np.random.Generator], Array]
+
+    def interval(
+        self, rate: float, seconds: float, overhead_s: float, rng: np.random.Generator, runs: int
+    ) -> Array:
+        """Where 95 % of runs of ``seconds`` fall (2, 5), were the process the model's."""
+        found = []
+        for generator in rng.spawn(runs):
+            count = int(generator.poisson(rate * seconds)) + 2
+            arrivals = np.cumsum(draw_gamma(1.0 / rate, self.gaps_cv2, count, generator))
+            latency = self.serve(arrivals, self.services(generator, count), generator)
+            kept = np.isfinite(latency)
+            found.append(run_figures(arrivals[kept], latency[kept] + overhead_s, 0.0))
+        return np.asarray(np.quantile(found, [0.025, 0.975], axis=0))
+
+
+def staircase(
+    rate: float, known: Calibration, gaps_cv2: float, replayed: Array
+) -> dict[str, Model]:
+    """The models of chapter 06 that have something to say about a steady load of single requests.
+
+    Parameters
+    ----------
+    rate : float
+        Arrival rate (1/s), below what the servers can do; `ValueError` otherwise.
+    known : Calibration
+        Of the server.
+    gaps_cv2 : float
+        CV2 of the gaps of the schedule that will be sent; only G/G/c uses it.
+    replayed : array (5,)
+        The `FIGURES` of that very schedule, replayed: the figures of the last model.
+
+    Returns
+    -------
+    dict of Model
+        By name: 1 M/M/1 (a line per server), 2 M/M/c, 3 M/M/c/K, 4 M/G/c, 5 G/G/c, 8 replay.
+    """
+    servers, mu, overhead_s = known.servers, 1.0 / known.mean_s, float(known.overhead_s.mean())
+
+    def exponential(rng: np.random.Generator, size: int) -> Array:
+        return rng.exponential(known.mean_s, size)
+
+    def gamma(rng: np.random.Generator, size: int) -> Array:
+        return draw_gamma(known.mean_s, known.cv2, size, rng)
+
+    def measured(rng: np.random.Generator, size: int) -> Array:
+        return rng.choice(known.service_s.ravel(), size)
+
+    def one_line(arrivals: Array, services: Array, rng: np.random.Generator) -> Array:
+        return simulate_fcfs(arrivals, services, servers) + services
+
+    def line_each(arrivals: Array, services: Array, rng: np.random.Generator) -> Array:
+        return simulate_dispatch(arrivals, services, servers, "random", rng) + services
+
+    def bounded(arrivals: Array, services: Array, rng: np.random.Generator) -> Array:
+        waits, accepted = simulate_loss(arrivals, services, servers, known.capacity)
+        return np.where(accepted, waits + services, np.nan)
+
+    formulas: dict[str, tuple[Any, float, Any, Any]] = {
+        "1 M/M/1": (MMc(rate / servers, mu, 1), 1.0, exponential, line_each),
+        "2 M/M/c": (MMc(rate, mu, servers), 1.0, exponential, one_line),
+        "3 M/M/c/K": (MMcK(rate, mu, servers, known.capacity), 1.0, exponential, bounded),
+        "4 M/G/c": (MGc(rate, mu, servers, known.cv2), 1.0, gamma, one_line),
+        "5 G/G/c": (GGc(rate, mu, servers, gaps_cv2, known.cv2), gaps_cv2, gamma, one_line),
+    }
+    models = {
+        name: Model(predicted_figures(queue, overhead_s), *process)
+        for name, (queue, *process) in formulas.items()
+    }
+    models["1 M/M/1"].figures[-1] = rate  # of all the lines together
+    return models | {PERFECT: Model(replayed, 1.0, measured, one_line)}
+
+
+def document_figures(rate: float, known: Calibration) -> Array:
+    """The five `FIGURES` by the formulas of the document, section 4.1: a mean, and no others (NaN).
+
+    Its L = lambda^2 / (mu (c mu - lambda)) P0 is no queue length (`MMc.mean_queue_length` is).
+    """
+    mu = 1.0 / known.mean_s
+    queue = MMc(rate, mu, known.servers)
+    wait_s = rate / (mu * (known.servers * mu - rate)) * queue.p0
+    mean_s = wait_s + known.mean_s + float(known.overhead_s.mean())
+    return np.array([1e3 * mean_s, *[np.nan] * 4])
+
+
+def ledger_rows(
+    predictions: Mapping[str, ArrayLike],
+    expected: Mapping[str, ArrayLike],
+    measured: ArrayLike,
+    intervals: ArrayLike,
+    again: ArrayLike,
 ) -> pd.DataFrame:
-    """One row a figure and model, for one measured ``load`` (utilisation) of one ``server``.
+    """One row a model and figure of one measured load; every error signed.
 
-    ``measured_ms`` (4,) holds mean, p50, p95, p99; ``intervals_ms`` (4, 2) their ends, NaN where there were
-    too few requests; ``predictions_ms`` the same four figures by model; ``sampling_ms`` comes from
-    `sampling_interval`. Column error_percent is negative where the model was too fast; ``inside`` says
-    whether the measured value lies within the sampling interval.
+    Parameters
+    ----------
+    predictions, expected : mapping of model to arrays (5,) and (2, 5)
+        The `FIGURES`, and where runs fall if the model is true (`Model.interval`).
+    measured, again : arrays (5,)
+        The figures of the run and of a second run of the same schedule.
+    intervals : array (5, 2)
+        95 % interval of each measured figure, NaN where there were too few requests.
+
+    Returns
+    -------
+    DataFrame
+        ``quantity``, ``unit``, ``model``, ``predicted``, ``measured``, ``low``, ``high``; ``error_percent``,
+        negative where too low was predicted, with ``error_low_percent`` and ``error_high_percent`` from the
+        measured interval; ``expected_low``, ``expected_high`` and whether the measured value lies ``inside``;
+        ``noise_percent``: the second run against the first. An error below the noise is not skill.
     """
-    measured, bounds = np.asarray(measured_ms, dtype=float), np.asarray(intervals_ms, dtype=float)
-    rows = [
-        (server, load, FIGURES[i], model, value, measured[i], *bounds[i])
-        for model, values in predictions_ms.items()
-        for i, value in enumerate(np.asarray(values, dtype=float))
-    ]
-    names = [
-        "server",
-        "load",
-        "quantity",
-        "model",
-        "predicted_ms",
-        "measured_ms",
-        "low_ms",
-        "high_ms",
-    ]
-    table = pd.DataFrame(rows, columns=names)
-    table["error_percent"] = 100.0 * (table["predicted_ms"] / table["measured_ms"] - 1.0)
-    inside = (sampling_ms[1] <= measured) & (measured <= sampling_ms[2])
-    return table.assign(inside=np.tile(inside, len(predictions_ms)))
+    seen, bounds = np.asarray(measured, dtype=float), np.asarray(intervals, dtype=float)
+    parts = []
+    for model, values in predictions.items():
+        low, high = np.asarray(expected[model], dtype=float)
+        part = pd.DataFrame({"quantity": list(FIGURES), "unit": list(FIGURES.values())})
+        part["model"], part["predicted"], part["measured"] = model, np.asarray(values), seen
+        part["low"], part["high"] = bounds.T
+        for column, base in (
+            ("error", seen),
+            ("error_low", bounds[:, 1]),
+            ("error_high", bounds[:, 0]),
+        ):
+            part[f"{column}_percent"] = 100.0 * (part["predicted"] / base - 1.0)
+        part["expected_low"], part["expected_high"] = low, high
+        part["inside"] = (low <= seen) & (seen <= high)
+        part["noise_percent"] = 100.0 * (np.asarray(again, dtype=float) / seen - 1.0)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
-def error_table(ledger: pd.DataFrame) -> pd.DataFrame:
-    """One server's ledger for reading: one row a load and quantity, one column of errors (%) a model."""
+def error_table(ledger: pd.DataFrame, values: str = "error_percent") -> pd.DataFrame:
+    """One server's ledger for reading: a row a load and quantity, a column of errors (%) a model.
+
+    Beside them what was measured, the noise floor (%), and whether a perfect model (the replay's process) could
+    have given it. ``values="inside"`` shows each model's own verdict instead of its error.
+    """
     rows = ["load", "quantity"]
-    errors = ledger.pivot_table(index=rows, columns="model", values="error_percent", sort=False)
-    rest = ledger.groupby(rows, sort=False)[["measured_ms", "inside"]].first()
-    table = errors.round(1).join(rest.round({"measured_ms": 2})).reset_index()
-    return table.rename_axis(columns=None).round({"load": 2})
+    wide = ledger.pivot_table(
+        index=rows, columns="model", values=values, aggfunc="first", sort=False
+    )
+    if values == "inside":
+        return wide.reset_index().rename_axis(columns=None)
+    perfect = ledger[ledger["model"] == PERFECT].set_index(rows)
+    rest = perfect[["noise_percent", "measured", "unit", "inside"]]
+    table = wide.astype(float).round(1).join(rest.round({"noise_percent": 1, "measured": 2}))
+    return table.reset_index().rename_axis(columns=None).round({"load": 2})
