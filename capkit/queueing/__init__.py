@@ -23,10 +23,11 @@ from capkit.queueing.models import GGc, MGc, MMc
 from capkit.queueing.networks import USL, ClosedNetwork, fit_usl, mva
 from capkit.queueing.single import MG1
 from capkit.queueing.sizing import Target, halfin_whitt, max_rate, min_servers, square_root_servers
+from capkit.queueing.varying import pointwise_wait
 
 __all__ = [
     "MG1", "USL", "Calibration", "ClosedNetwork", "GGc", "MDc", "MGc", "MMc", "MMcK", "Target", "erlang_b",
     "erlang_b_load", "erlang_b_servers", "erlang_c", "erlang_c_load", "erlang_c_servers", "error_table",
     "fit_usl", "halfin_whitt", "latency_figures", "ledger_rows", "max_rate", "mdc_mean_wait",
-    "min_servers", "mva", "predicted_figures", "servers_for_stability", "square_root_servers", "staircase",
+    "min_servers", "mva", "pointwise_wait", "predicted_figures", "servers_for_stability", "square_root_servers", "staircase",
 ]  # fmt: skip
