@@ -51,8 +51,10 @@ def fast_server() -> Iterator[str]:
         command += [f"--mime-types-file={folder}/types", str(port)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
             time.sleep(0.5)
-            yield f"127.0.0.1:{port}"
-            process.terminate()
+            try:
+                yield f"127.0.0.1:{port}"
+            finally:
+                process.terminate()
 
 
 def locust_rate(target: str, users: int, seconds: int = 5) -> float:

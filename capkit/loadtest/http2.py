@@ -204,17 +204,19 @@ class Connection:
 
     def _send_held(self) -> None:
         """Send of the bodies that are held back, in order, what the windows allow now."""
-        for _ in range(len(self._held)):
+        blocked = []  # by a window of their own
+        while self._held and self._window > 0:
             stream, body = self._held.popleft()
             while body and (size := min(self._window, self._windows[stream])) > 0:
-                part, body = (
-                    body[: min(size, self._frame_size)],
-                    body[min(size, self._frame_size) :],
-                )
+                size = min(size, self._frame_size)
+                part, body = body[:size], body[size:]
                 self._window -= len(part)
                 self._windows[stream] -= len(part)
                 self._out += frame(DATA, 0 if body else END_STREAM, stream, bytes(part))
-            if body:
-                self._held.append((stream, body))
-            else:
+            if not body:
                 del self._windows[stream]
+            elif self._window > 0:
+                blocked.append((stream, body))
+            else:
+                self._held.appendleft((stream, body))
+        self._held.extendleft(reversed(blocked))

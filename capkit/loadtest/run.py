@@ -119,9 +119,13 @@ def _generate(
             except KeyboardInterrupt:
                 process.terminate()
                 _, words = process.communicate(timeout=2 * plan["timeout_s"])
-        except BaseException:
+        except BaseException as error:
             process.kill()
             process.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise RuntimeError(
+                    f"the load generator did not end in {patience_s:.0f} s"
+                ) from None
             raise
         if not (folder / "result.npz").is_file():
             said = words.decode(errors="replace").strip()[-1000:]
