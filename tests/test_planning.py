@@ -18,7 +18,12 @@ from capkit.course import reference as reference_product
 from capkit.planning import SLO, Candidate, CapacityPlan
 from capkit.queueing import MMc
 from capkit.serving import ServiceProfile
-from capkit.simulation import modulated_poisson, percentile_interval, simulate_varying
+from capkit.simulation import (
+    modulated_poisson,
+    percentile_interval,
+    simulate_dispatch,
+    simulate_varying,
+)
 from capkit.tco import optimize
 from capkit.workload import from_counts
 
@@ -101,6 +106,40 @@ def test_replay_of_a_calm_hour_is_the_exact_mmc_percentile(utilization: float) -
     )
 
 
+def test_replay_with_a_queue_each_is_mm1_and_the_full_simulation() -> None:
+    rate, count, law = 0.7 * 8 / 0.001, 8, exponential(0.001)
+    hours, goal = np.full((6, 60), rate), SLO(0.99, 0.02)
+    random, in_turn = (
+        planning.replay(
+            hours, np.full(60, count), law, goal, np.random.default_rng(4), dispatch=rule
+        ).runs["percentile_ms"]
+        for rule in ("random", "round_robin")
+    )
+    exact = MMc(rate / count, 1000.0, 1).response_quantile(0.99)
+    assert random.mean() == pytest.approx(1000.0 * exact, rel=0.03)
+    rng = np.random.default_rng(5)
+    arrivals = np.cumsum(rng.exponential(1.0 / rate, 1_000_000))
+    services = rng.exponential(0.001, arrivals.size)
+    stays = services + simulate_dispatch(arrivals, services, count, "round_robin", rng)
+    assert in_turn.mean() == pytest.approx(1000.0 * np.quantile(stays, 0.99), rel=0.03)
+
+
+def test_replay_of_an_overloaded_hour_with_a_queue_each_agrees_with_every_request() -> None:
+    rng = np.random.default_rng(8)
+    rates, goal = 100.0 * np.tile([0.6, 0.95, 1.3, 0.4, 1.02, 0.5], 10), SLO(0.99, 0.2)
+    full = []
+    for _ in range(12):
+        arrivals = modulated_poisson(rates, 60.0, rng)
+        service = rng.exponential(0.02, arrivals.size)
+        stays = service + simulate_dispatch(arrivals, service, 2, "random", rng)
+        full.append(float((stays > goal.latency_s).mean()))
+    quick = planning.replay(
+        np.tile(rates, (12, 1)), np.full(60, 2), exponential(0.02), goal, rng, dispatch="random"
+    )
+    spread = 3.0 * np.hypot(np.std(full), quick.runs["late_share"].std()) / np.sqrt(12)
+    assert quick.late_share == pytest.approx(np.mean(full), abs=spread + 0.005)
+
+
 def test_replay_of_an_overloaded_hour_agrees_with_every_request_simulated() -> None:
     rng = np.random.default_rng(5)
     rates = 100.0 * np.tile([0.6, 0.95, 1.3, 0.4, 1.02, 0.5], 10)
@@ -152,6 +191,8 @@ def test_replay_is_the_same_for_the_same_seed_and_refuses_what_does_not_fit() ->
         planning.replay(-hour, np.full(60, 1), law, GOAL, np.random.default_rng(1))
     with pytest.raises(ValueError, match="whole number"):
         planning.replay(hour, np.full(60, 1), law, GOAL, np.random.default_rng(1), period_s=7.0)
+    with pytest.raises(ValueError, match="dispatch must be one of"):
+        planning.replay(hour, np.full(60, 1), law, GOAL, np.random.default_rng(1), dispatch="x")
     with pytest.raises(ValueError, match="2 repetitions"):
         first.interval()
 
@@ -280,6 +321,21 @@ def test_a_plan_that_fails_its_replay_is_mended() -> None:
     assert mended.zone_loss.met
     with pytest.raises(ValueError, match=r"no plan: after 0 rounds .* relax the SLO"):
         make_plan(service_times=heavy, slo=SLO(0.98, 0.03), mends=0)
+
+
+def test_a_plan_for_random_dispatch_needs_more_and_holds() -> None:
+    tight = SLO(0.99, 0.008)
+    pooled, each = make_plan(slo=tight), make_plan(slo=tight, dispatch="random")
+    assert (each.hours["needed"] >= pooled.hours["needed"]).all()
+    assert each.cost_usd_week > 1.2 * pooled.cost_usd_week
+    assert each.replay.met and each.zone_loss.met
+    planned = planning.forecast_rates(forecast(), 0.95)
+    paths = np.stack([np.repeat(planned, 60)] * 2)
+    terms = {"overhead_s": SERVICE.overhead_s, "dispatch": "random"}
+    servers = np.repeat(pooled.hours["surviving"].to_numpy(), 60)
+    law = planning.service_law(SERVICE)
+    refused = planning.replay(paths, servers, law, tight, np.random.default_rng(2), **terms)  # type: ignore[arg-type]
+    assert not refused.met
 
 
 def test_an_slo_that_nothing_meets_is_refused() -> None:

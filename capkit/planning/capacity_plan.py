@@ -145,6 +145,7 @@ def plan(
     solver: str = "highs",
     repetitions: int = 2,
     mends: int = 5,
+    dispatch: str = "central",
 ) -> CapacityPlan:
     """Plan a fleet for every hour of a forecast, and try it before returning it.
 
@@ -176,6 +177,9 @@ def plan(
         As in `capkit.tco.optimize`; with two zones or more, one may be lost.
     repetitions, mends : int
         Independent repetitions of the replay (at least 2); how often a plan that failed is mended.
+    dispatch : str
+        How requests reach the servers, in the sizing and in the replay: "central", one queue for all; "random",
+        as behind a Kubernetes Service; "round_robin".
 
     Raises
     ------
@@ -194,15 +198,14 @@ def plan(
         )
     planned = forecast_rates(forecast, level)
     peak_factor = float(factors.max())
-    needed = needed_servers(planned, service, slo, peak_factor=peak_factor)
+    needed = needed_servers(planned, service, slo, peak_factor=peak_factor, dispatch=dispatch)
     paths = np.stack([minute_rates(planned, factors, rng) for _ in range(repetitions)])
     seed = int(rng.integers(2**63))
 
     def tried(servers: Counts) -> Replay:
         same = np.random.default_rng(seed)  # every fleet meets the same requests
-        return replay(
-            paths, np.repeat(servers, 60), table, slo, same, overhead_s=service.overhead_s
-        )
+        terms: dict[str, Any] = {"overhead_s": service.overhead_s, "dispatch": dispatch}
+        return replay(paths, np.repeat(servers, 60), table, slo, same, **terms)
 
     for rounds in range(mends + 1):
         fleet = optimize(options, needed, solver=solver, purchases=purchases, zones=zones)
@@ -225,7 +228,7 @@ def plan(
 
     servers = fleet.periods["capacity"].to_numpy().astype(np.int64)
     carried, surviving_rps = (
-        carried_rates(count, service, slo, peak_factor=peak_factor)
+        carried_rates(count, service, slo, peak_factor=peak_factor, dispatch=dispatch)
         for count in (servers, surviving)
     )
     hours = pd.DataFrame(

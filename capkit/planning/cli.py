@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from capkit.planning.capacity_plan import CapacityPlan, plan
+from capkit.planning.replay import DISPATCH
 from capkit.planning.report import to_html, to_markdown
 from capkit.planning.sizing import SLO, cpu_options
 
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--provider", default="aws")
     parser.add_argument("--zones", type=int, default=2)
     parser.add_argument("--solver", default="highs")
+    parser.add_argument("--dispatch", default="central", choices=DISPATCH, help="of the requests")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="FILE.html, FILE.md or FILE.json")
     given = vars(parser.parse_args(argv))

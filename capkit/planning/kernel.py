@@ -1,4 +1,4 @@
-"""The compiled core of a replay: one queue, several servers, rates that hold for a period."""
+"""The compiled core of a replay: several servers, one queue or one each, rates that hold for a period."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from capkit.simulation.queues import sink
 
 BIN_WIDTH = 0.01  # of the natural logarithm of the latency: percentiles are good to 1 %
 LOWEST_S = 1e-5
+CENTRAL, ROUND_ROBIN, RANDOM = range(3)
 BINS = 2300  # up to 1e-5 s * exp(23) = 27 hours
 NOISES = 5.0  # a backlog grows like a fluid once its drift is this many times its noise
 RELAXATIONS = (
@@ -27,6 +28,7 @@ def _add(histogram: Any, latency_s: float, weight: float) -> None:
 
 @njit(cache=True)
 def _queue(
+    dispatch: int,
     rate: float,
     free: Any,
     table: Any,
@@ -37,23 +39,40 @@ def _queue(
     histogram: Any,
     rng: Any,
 ) -> float:
-    """First-come-first-served requests for ``seconds``; ``free``, a heap of the times at which the
-    servers fall idle, is changed in place. Returns the weight of the late ones."""
+    """First-come-first-served requests for ``seconds``; ``free``, the times at which the servers fall
+    idle (a heap where ``dispatch`` is `CENTRAL`), is changed in place. Returns the weight of the late ones."""
     top = table.size - 1
-    late = 0.0
+    late, count = 0.0, 0
     now = rng.standard_exponential() / rate
     while now < seconds:
         place = rng.random() * top
         low = int(place)
         service_s = table[low] + (place - low) * (table[low + 1] - table[low])
-        end = max(now, free[0]) + service_s
+        server = 0
+        if dispatch == RANDOM:
+            server = int(rng.random() * free.size)
+        elif dispatch == ROUND_ROBIN:
+            server = count % free.size
+        count += 1
+        end = max(now, free[server]) + service_s
         latency_s = end - now + overhead_s
         _add(histogram, latency_s, weight)
         if latency_s > limit_s:
             late += weight
-        sink(free, free.size, end)
+        if dispatch == CENTRAL:
+            sink(free, free.size, end)
+        else:
+            free[server] = end
         now += rng.standard_exponential() / rate
     return late
+
+
+@njit(cache=True)
+def _wait(dispatch: int, free: Any) -> float:
+    """Mean wait of a request that arrives at time 0; the central queue's is that for the first free server."""
+    if dispatch == CENTRAL:
+        return max(0.0, float(free[0]))
+    return float(np.maximum(free, 0.0).mean())
 
 
 @njit(cache=True)
@@ -73,6 +92,7 @@ def _fluid(
 
 @njit(cache=True)
 def replay_periods(
+    dispatch: int,
     rates: Any,
     servers: Any,
     groups: Any,
@@ -99,7 +119,8 @@ def replay_periods(
         histogram = histograms[groups[i]]
         left_s = period_s
         drift = utilization - 1.0
-        noise_s = mean_s * math.sqrt(rate * period_s) / servers[i]
+        pooled = servers[i] if dispatch == CENTRAL else 1  # servers of one queue
+        noise_s = mean_s * math.sqrt(rate * period_s * pooled / servers[i]) / pooled
         if drift * period_s > NOISES * noise_s or wait_s > limit_s:
             fluid_s = left_s
             if drift < 0.0:
@@ -115,7 +136,7 @@ def replay_periods(
         head_s = left_s  # replayed as it is, with what the last period left behind
         sampled_s = 0.0  # stands for the rest of the period
         if utilization < 1.0:
-            relaxation_s = mean_s / (servers[i] * (1.0 - math.sqrt(utilization)) ** 2)
+            relaxation_s = mean_s / (pooled * (1.0 - math.sqrt(utilization)) ** 2)
             head_s = wait_s + RELAXATIONS * relaxation_s
             sampled_s = max(sample_requests / rate, 2.0 * RELAXATIONS * relaxation_s)
             if head_s + sampled_s > left_s:
@@ -123,13 +144,13 @@ def replay_periods(
                 sampled_s = 0.0
         free = np.full(servers[i], wait_s)
         late[groups[i]] += _queue(
-            rate, free, table, head_s, 1.0, overhead_s, limit_s, histogram, rng
+            dispatch, rate, free, table, head_s, 1.0, overhead_s, limit_s, histogram, rng
         )
         free -= head_s
-        wait_s = max(0.0, free[0])
+        wait_s = _wait(dispatch, free)
         if sampled_s > 0.0:
             weight = (left_s - head_s) / sampled_s
             late[groups[i]] += _queue(
-                rate, free, table, sampled_s, weight, overhead_s, limit_s, histogram, rng
+                dispatch, rate, free, table, sampled_s, weight, overhead_s, limit_s, histogram, rng
             )
-            wait_s = max(0.0, free[0] - sampled_s)
+            wait_s = _wait(dispatch, free - sampled_s)

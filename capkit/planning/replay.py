@@ -1,8 +1,8 @@
 """Replay a fleet against demand, request by request: what a plan must survive before it is believed.
 
 Demand is a rate for each period (a minute, a controller's step), arrivals are Poisson within a period,
-service times are drawn from the measured distribution, and all servers share one first-come-first-served
-queue. A calm period is replayed until the queue has forgotten how it began, then for a sample that
+service times are drawn from the measured distribution, and the servers share one first-come-first-served
+queue, or have one each that requests are sent to. A calm period is replayed until the queue has forgotten how it began, then for a sample that
 stands for the rest of the period; a period near saturation is replayed in full; a backlog that has
 outgrown the latency target grows or drains as a fluid does.
 """
@@ -18,11 +18,22 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from capkit.planning.kernel import BIN_WIDTH, BINS, LOWEST_S, replay_periods
+from capkit.planning.kernel import (
+    BIN_WIDTH,
+    BINS,
+    CENTRAL,
+    LOWEST_S,
+    RANDOM,
+    ROUND_ROBIN,
+    replay_periods,
+)
 from capkit.planning.sizing import SLO, Floats, on_one_vcpu
 
 if TYPE_CHECKING:
     from capkit.serving import ServiceProfile
+
+
+DISPATCH = {"central": CENTRAL, "random": RANDOM, "round_robin": ROUND_ROBIN}
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,7 @@ def replay(
     overhead_s: float = 0.0,
     period_s: float = 60.0,
     sample_requests: float = 300.0,
+    dispatch: str = "central",
 ) -> Replay:
     """Replay demand against a fleet and judge every hour by the SLO.
 
@@ -178,11 +190,13 @@ def replay(
         Length of a period; an hour must be a whole number of them.
     sample_requests : float
         Least number of requests that stand for a calm period.
+    dispatch : str
+        "central": one queue. "round_robin" and "random": a queue each, as in `capkit.queueing.Target`.
 
     Raises
     ------
     ValueError
-        Shapes do not match, a rate is negative, or a period has no server.
+        Shapes do not match, a rate is negative, a period has no server, or the dispatch is unknown.
 
     Two servers of 10 ms carry 110 requests a second, one does not:
 
@@ -206,6 +220,8 @@ def replay(
         raise ValueError(f"rates must be finite and at least 0, got {paths.min()}")
     if not math.isclose(steps * period_s, 3600.0):
         raise ValueError(f"an hour must be a whole number of periods, got period_s = {period_s}")
+    if dispatch not in DISPATCH:
+        raise ValueError(f"dispatch must be one of {tuple(DISPATCH)}, got {dispatch!r}")
     hour = np.arange(count.size) // steps
     size = int(hour[-1]) + 1
     total, total_late, total_seen = np.zeros(size), np.zeros(size), np.zeros((size, BINS))
@@ -214,6 +230,7 @@ def replay(
         requests = np.bincount(hour, path * period_s, size)
         late, seen = np.zeros(size), np.zeros((size, BINS))
         replay_periods(
+            DISPATCH[dispatch],
             path,
             count,
             hour,

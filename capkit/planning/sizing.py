@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -142,8 +142,22 @@ def latency_budget_s(service: ServiceProfile, slo: SLO) -> float:
     return budget
 
 
+def _target(service: ServiceProfile, slo: SLO, dispatch: str) -> dict[str, Any]:
+    return {
+        "percentile": slo.percentile,
+        "max_response": latency_budget_s(service, slo),
+        "service_cv2": service.service_cv2,
+        "dispatch": dispatch,
+    }
+
+
 def needed_servers(
-    rates: ArrayLike, service: ServiceProfile, slo: SLO, *, peak_factor: float = 1.0
+    rates: ArrayLike,
+    service: ServiceProfile,
+    slo: SLO,
+    *,
+    peak_factor: float = 1.0,
+    dispatch: str = "central",
 ) -> Counts:
     """Servers that each hour needs for the SLO in its busiest minute (M/G/c, `capkit.queueing`).
 
@@ -157,27 +171,34 @@ def needed_servers(
         Percentile and latency.
     peak_factor : float
         Rate of the busiest minute over the hour's mean.
+    dispatch : str
+        Which server a request joins: as in `capkit.queueing.Target`.
 
     >>> from types import SimpleNamespace
     >>> service = SimpleNamespace(service_time_s=0.005, service_cv2=1.0, overhead_s=0.0)
     >>> needed_servers([100.0, 1000.0], service, SLO(0.99, 0.05)).tolist()
     [1, 6]
     """
-    target = {"percentile": slo.percentile, "max_response": latency_budget_s(service, slo)}
-    rate, cv2 = 1.0 / service.service_time_s, service.service_cv2
+    target = _target(service, slo, dispatch)
+    rate = 1.0 / service.service_time_s
     distinct, place = np.unique(np.asarray(rates, dtype=float), return_inverse=True)
-    needed = [min_servers(r * peak_factor, rate, service_cv2=cv2, **target) for r in distinct]
+    needed = [min_servers(r * peak_factor, rate, **target) for r in distinct]
     return np.array(needed, dtype=np.int64)[place]
 
 
 def carried_rates(
-    servers: ArrayLike, service: ServiceProfile, slo: SLO, *, peak_factor: float = 1.0
+    servers: ArrayLike,
+    service: ServiceProfile,
+    slo: SLO,
+    *,
+    peak_factor: float = 1.0,
+    dispatch: str = "central",
 ) -> Floats:
     """Mean hourly rates in 1/s that ``servers`` carry at the SLO: the inverse of `needed_servers`."""
-    target = {"percentile": slo.percentile, "max_response": latency_budget_s(service, slo)}
-    rate, cv2 = 1.0 / service.service_time_s, service.service_cv2
+    target = _target(service, slo, dispatch)
+    rate = 1.0 / service.service_time_s
     distinct, place = np.unique(np.asarray(servers, dtype=np.int64), return_inverse=True)
-    carried = [max_rate(int(c), rate, service_cv2=cv2, **target) if c else 0.0 for c in distinct]
+    carried = [max_rate(int(c), rate, **target) if c else 0.0 for c in distinct]
     return np.array(carried)[place] / peak_factor
 
 
