@@ -80,12 +80,12 @@ def test_signature_is_the_same_and_other_images_are_refused(served):
     def described(model):
         signature = model.signatures["serving_default"]
         return [
-            (alias, info.dtype, [dim.size for dim in info.tensor_shape.dim])
+            (alias, info.dtype, info.shape)
             for alias, info in [*signature.inputs.items(), *signature.outputs.items()]
         ]
 
     for model in served.values():
-        assert described(model) == [("image", 1, [-1, 28, 28, 1]), ("output_0", 1, [-1, 10])]
+        assert described(model) == [("image", 1, (-1, 28, 28, 1)), ("output_0", 1, (-1, 10))]
         for shape in [(1, 28, 14, 1), (2, 784), (0, 28, 28, 3)]:
             image = {"image": np.zeros(shape, dtype=np.float32)}
             with pytest.raises(ServingError):
