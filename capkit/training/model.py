@@ -228,14 +228,15 @@ def export(
     if weights is None:
         served.weights = [variable.value for variable in model.variables]
 
-    def predict(image: Any) -> Any:
-        images = tensorflow.ensure_shape(image, image_shape)
+    def predict(images: Any) -> Any:
         if weights is None:
             return model(images, training=False)
         return model.stateless_call(weights(), [], images, training=False)[0]
 
-    signature = tensorflow.TensorSpec(image_shape, tensorflow.float32, name="image")
-    served.predict = tensorflow.function(predict, input_signature=[signature])
+    served.predict = tensorflow.function(
+        lambda image: predict(tensorflow.ensure_shape(image, image_shape)),
+        input_signature=[tensorflow.TensorSpec(image_shape, tensorflow.float32, name="image")],
+    )
     target = Path(folder) / str(version)
     with quiet_stderr():
         tensorflow.saved_model.save(
