@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
-STEADY = 0.001
+STEADY = 1e-5
 
 
 def steady_levels(sweep: pd.DataFrame) -> pd.DataFrame:
