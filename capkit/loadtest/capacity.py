@@ -17,7 +17,11 @@ STEADY = 1e-5
 
 
 def steady_levels(sweep: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a sweep that were in steady state: no errors, no trend, answered as fast as asked."""
+    """The rows of a sweep taken as steady: no errors, answered as fast as asked, no trend with p below `STEADY`.
+
+    The bound is low on purpose: a shared machine that changes its speed a little during a level gives p-values of
+    0.001, a queue that grows gives 1e-9. So a level that passes may still have drifted: read its p-value.
+    """
     kept_up = sweep["throughput_rps"] >= 0.97 * sweep["offered_rps"]
     steady = ~(sweep["trend_pvalue"] < STEADY)
     return sweep[kept_up & steady & sweep["errors"].eq(0)]
