@@ -93,9 +93,16 @@ def test_controllers_on_a_daily_cycle() -> None:
     hours = np.arange(24 * 240) / 240.0
     rates = 500.0 * (1.0 + 0.8 * np.sin(2 * np.pi * (hours - 9.0) / 24.0))
     needed = np.ceil(rates * 0.01 / 0.75).astype(int) + 1
+    started = {"startup_s": 120.0, "initial": 13}
     runs = [
         simulate(
-            controller, rates, SERVICE, GOAL, np.random.default_rng(1), startup_s=120.0, initial=13
+            controller,
+            rates,
+            SERVICE,
+            GOAL,
+            np.random.default_rng(1),
+            dispatch="central",
+            **started,
         )
         for controller in (
             Static(int(needed.max())),

@@ -99,6 +99,7 @@ def test_replay_of_a_calm_hour_is_the_exact_mmc_percentile(utilization: float) -
         exponential(0.001),
         goal,
         np.random.default_rng(3),
+        dispatch="central",
     )
     queue = MMc(rate, 1000.0, count)
     assert result.runs["percentile_ms"].mean() == pytest.approx(
@@ -152,7 +153,12 @@ def test_replay_of_an_overloaded_hour_agrees_with_every_request_simulated() -> N
         waits = simulate_varying(arrivals, service, servers, 60.0)
         full.append(float(((waits + service) > goal.latency_s).mean()))
     quick = planning.replay(
-        np.tile(rates, (12, 1)), servers, exponential(mean_s), goal, np.random.default_rng(6)
+        np.tile(rates, (12, 1)),
+        servers,
+        exponential(mean_s),
+        goal,
+        np.random.default_rng(6),
+        dispatch="central",
     )
     spread = 3.0 * np.hypot(np.std(full), quick.runs["late_share"].std()) / np.sqrt(12)
     assert 0.2 < np.mean(full) < 0.6
@@ -173,6 +179,7 @@ def test_replay_percentile_lies_in_the_interval_of_a_full_simulation() -> None:
         SLO(0.95, 0.1),
         rng,
         sample_requests=5000,
+        dispatch="central",
     )
     assert low * 0.99 < result.runs["percentile_ms"].mean() / 1000.0 < high * 1.01
 
@@ -316,16 +323,16 @@ def test_a_plan_that_fails_its_replay_is_mended() -> None:
     heavy = pd.DataFrame(
         {"probability": [0.0, 0.97, 0.98, 1.0], "service_ms": [0.3, 0.31, 20.0, 45.0]}
     )
-    mended = make_plan(service_times=heavy, slo=SLO(0.98, 0.03), mends=15)
+    mended = make_plan(service_times=heavy, slo=SLO(0.98, 0.03), mends=15, dispatch="central")
     assert mended.rounds > 0
     assert mended.zone_loss.met
     with pytest.raises(ValueError, match=r"no plan: after 0 rounds .* relax the SLO"):
-        make_plan(service_times=heavy, slo=SLO(0.98, 0.03), mends=0)
+        make_plan(service_times=heavy, slo=SLO(0.98, 0.03), mends=0, dispatch="central")
 
 
 def test_a_plan_for_random_dispatch_needs_more_and_holds() -> None:
     tight = SLO(0.99, 0.008)
-    pooled, each = make_plan(slo=tight), make_plan(slo=tight, dispatch="random")
+    pooled, each = make_plan(slo=tight, dispatch="central"), make_plan(slo=tight)
     assert (each.hours["needed"] >= pooled.hours["needed"]).all()
     assert each.cost_usd_week > 1.2 * pooled.cost_usd_week
     assert each.replay.met and each.zone_loss.met

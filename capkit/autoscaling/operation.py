@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,7 @@ def simulate(
     maximum: int = 1000,
     step_s: float = SYNC_S,
     overhead_s: float = 0.0,
+    dispatch: str = "random",
 ) -> Operation:
     """Run a controller over demand: it sees the last step, orders, and waits for the start-up.
 
@@ -92,6 +94,8 @@ def simulate(
         Seconds between decisions.
     overhead_s : float
         Latency that does not occupy a server, in seconds.
+    dispatch : str
+        How requests reach the servers, as in `capkit.planning.replay`.
 
     >>> from capkit.autoscaling import HPA
     >>> rng, service = np.random.default_rng(1), np.full(3, 0.01)
@@ -126,5 +130,6 @@ def simulate(
         work_s = backlog_s + rate * mean_s * step_s
         busy[step] = min(work_s / (ready[step] * step_s), 1.0)
         backlog_s = max(work_s - ready[step] * step_s, 0.0)
-    outcome = replay(demand, ready, table, slo, rng, overhead_s=overhead_s, period_s=step_s)
+    terms: dict[str, Any] = {"overhead_s": overhead_s, "period_s": step_s, "dispatch": dispatch}
+    outcome = replay(demand, ready, table, slo, rng, **terms)
     return Operation(controller.name, ready, ordered, busy, step_s, outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,6 +68,7 @@ def judge_candidates(
     minute_factors: ArrayLike,
     seed: int,
     overhead_s: float = 0.0,
+    dispatch: str = "random",
 ) -> pd.DataFrame:
     """Replay the same requests against every candidate, with all zones and with the largest one lost.
 
@@ -85,12 +87,15 @@ def judge_candidates(
         The judge.
     seed : int
         Seed of the requests, the same for every candidate.
+    dispatch : str
+        How requests reach the servers, as in `replay`.
     """
     path = minute_rates(hourly_rates, minute_factors, np.random.default_rng(seed))
 
     def tried(servers: Counts) -> Replay:
         same = np.random.default_rng(seed)
-        return replay(path, np.repeat(servers, 60), service_s, slo, same, overhead_s=overhead_s)
+        terms: dict[str, Any] = {"overhead_s": overhead_s, "dispatch": dispatch}
+        return replay(path, np.repeat(servers, 60), service_s, slo, same, **terms)
 
     rows = []
     for candidate in candidates:

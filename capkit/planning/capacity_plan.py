@@ -41,6 +41,8 @@ class CapacityPlan:
     """With two or more, what is left after the loss of any one still carries that quantile."""
     peak_factor: float
     """Rate of the busiest minute over the hour's mean."""
+    dispatch: str
+    """How requests reach the servers: "random", "round_robin" or "central"."""
     fleet: Fleet
     """The optimum of `capkit.tco`: what to buy, and when it runs."""
     hours: pd.DataFrame = field(repr=False)
@@ -99,6 +101,7 @@ class CapacityPlan:
             "forecast_level": self.level,
             "zones": self.zones,
             "peak_factor": round(self.peak_factor, 4),
+            "dispatch": self.dispatch,
             "cost_usd_week": round(self.cost_usd_week, 2),
             "servers_min": int(self.hours["servers"].min()),
             "servers_max": int(self.hours["servers"].max()),
@@ -145,7 +148,7 @@ def plan(
     solver: str = "highs",
     repetitions: int = 2,
     mends: int = 5,
-    dispatch: str = "central",
+    dispatch: str = "random",
 ) -> CapacityPlan:
     """Plan a fleet for every hour of a forecast, and try it before returning it.
 
@@ -178,8 +181,8 @@ def plan(
     repetitions, mends : int
         Independent repetitions of the replay (at least 2); how often a plan that failed is mended.
     dispatch : str
-        How requests reach the servers, in the sizing and in the replay: "central", one queue for all; "random",
-        as behind a Kubernetes Service; "round_robin".
+        How requests reach the servers, in the sizing and in the replay: "random", a queue each, as behind a
+        Kubernetes Service; "round_robin"; "central", one queue for all.
 
     Raises
     ------
@@ -245,7 +248,7 @@ def plan(
         }
     )
     return CapacityPlan(
-        slo, level, zones, peak_factor, fleet, hours, tried(servers), zone_loss, rounds
+        slo, level, zones, peak_factor, dispatch, fleet, hours, tried(servers), zone_loss, rounds
     )
 
 

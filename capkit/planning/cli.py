@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--provider", default="aws")
     parser.add_argument("--zones", type=int, default=2)
     parser.add_argument("--solver", default="highs")
-    parser.add_argument("--dispatch", default="central", choices=DISPATCH, help="of the requests")
+    parser.add_argument("--dispatch", default="random", choices=DISPATCH, help="of the requests")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="FILE.html, FILE.md or FILE.json")
     given = vars(parser.parse_args(argv))

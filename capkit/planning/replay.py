@@ -168,7 +168,7 @@ def replay(
     overhead_s: float = 0.0,
     period_s: float = 60.0,
     sample_requests: float = 300.0,
-    dispatch: str = "central",
+    dispatch: str = "random",
 ) -> Replay:
     """Replay demand against a fleet and judge every hour by the SLO.
 

@@ -19,6 +19,11 @@ table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}
 th,td{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:right}
 th:first-child,td:first-child{text-align:left}img{max-width:100%}h1{font-size:1.5rem}h2{font-size:1.15rem}
 @media print{body{margin:0;font-size:10px}img{max-height:5cm}}"""
+DISPATCH_TEXT = {
+    "random": "random choice, and wait there, as behind a Kubernetes Service",
+    "round_robin": "turns (round robin), and wait there",
+    "central": "one queue that all of them share",
+}
 ALT = (
     "Servers hour by hour: the planned fleet, what is left of it when a zone is lost, and the servers "
     "that the planned demand needs, which the surviving ones never fall below"
@@ -121,6 +126,7 @@ def _blocks(plan: CapacityPlan, sources: Mapping[str, str]) -> list[tuple[str, A
             f"{plan.peak_factor:.3g} for its busiest minute. What keeps the fleet from being smaller: "
             f"{bound or 'nothing'}.",
         ),
+        ("p", f"Requests reach the servers by {DISPATCH_TEXT[plan.dispatch]}."),
         ("h2", "Evidence"),
         ("table", evidence_table(plan)),
         *([("table", pd.DataFrame(hashes))] if sources else []),

@@ -157,7 +157,7 @@ def needed_servers(
     slo: SLO,
     *,
     peak_factor: float = 1.0,
-    dispatch: str = "central",
+    dispatch: str = "random",
 ) -> Counts:
     """Servers that each hour needs for the SLO in its busiest minute (M/G/c, `capkit.queueing`).
 
@@ -176,8 +176,10 @@ def needed_servers(
 
     >>> from types import SimpleNamespace
     >>> service = SimpleNamespace(service_time_s=0.005, service_cv2=1.0, overhead_s=0.0)
-    >>> needed_servers([100.0, 1000.0], service, SLO(0.99, 0.05)).tolist()
+    >>> for rule in ("central", "random"):
+    ...     needed_servers([100.0, 1000.0], service, SLO(0.99, 0.05), dispatch=rule).tolist()
     [1, 6]
+    [1, 10]
     """
     target = _target(service, slo, dispatch)
     rate = 1.0 / service.service_time_s
@@ -192,7 +194,7 @@ def carried_rates(
     slo: SLO,
     *,
     peak_factor: float = 1.0,
-    dispatch: str = "central",
+    dispatch: str = "random",
 ) -> Floats:
     """Mean hourly rates in 1/s that ``servers`` carry at the SLO: the inverse of `needed_servers`."""
     target = _target(service, slo, dispatch)
