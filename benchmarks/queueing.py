@@ -7,29 +7,30 @@ installed into a virtual environment of their own, in the user's cache, on first
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pooch
+import pandas as pd
+import psutil
+from pages import write_page
+from peers import environment
 
-from capkit import telemetry
-from capkit.datasets import project_root
 from capkit.queueing import MMc, erlang_b, erlang_c, mdc_mean_wait, min_servers
 from capkit.simulation import simulate_dispatch, simulate_fcfs, stream_fcfs
 from capkit.simulation.dispatch import DISPATCH
 
 PACKAGES = ["mpmath==1.4.1", "pyworkforce==0.5.1", "ciw==3.2.7", "simpy==4.1.2"]
+PYTHON = environment("queueing-peers", PACKAGES) / "bin" / "python"
 REPEATS = 5
 EVALUATIONS = 1_000_000
 CUSTOMERS = 5_000_000
 PEER_CUSTOMERS = 100_000  # beside Ciw and SimPy, for all three
-STREAMED = 100_000_000
+STREAMED = (1_000_000, 100_000_000, 1_000_000_000)
 SERVERS = [1, 2, 5, 10, 63, 64, 100, 1000, 10_000, 100_000, 1_000_000]
 UTILIZATIONS = [0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1 - 1e-6, 1 - 1e-9]
 
@@ -40,13 +41,18 @@ mp.mp.dps = 50
 rows = []
 for c, load in json.loads(sys.argv[1]):
     a = mp.mpf(load)
-    b = 1 / (mp.e ** (a - c * mp.log(a) + mp.loggamma(c + 1)) * mp.gammainc(c + 1, a, regularized=True))
+    inverse, term, k = mp.mpf(1), mp.mpf(1), 0  # 1 / B = sum of c! / (c - k)! / a^k
+    while k < c and term > inverse * mp.mpf(10) ** -50:
+        term *= (c - k) / a
+        inverse += term
+        k += 1
+    b = 1 / inverse
     wait = c * b / (c - a + a * b)
     decay, t = c - a, mp.mpf(2)
     late = mp.e**-t + wait * (t * mp.e**-t if decay == 1 else (mp.e ** (-decay * t) - mp.e**-t) / (1 - decay))
     constant, i = mp.mpf(0), 0
     mp.mp.dps = 50 + int((c * mp.log(c / a) + a - c) / 2)  # the tails are that small
-    while c <= 1000 and load <= 0.9 * c:
+    while c <= 100 and load <= 0.9 * c:
         i += 1
         point = mp.e ** (-i * a + i * c * mp.log(i * a) - mp.loggamma(i * c + 1))
         term = point - (c / a - 1) * (1 - mp.gammainc(i * c + 1, i * a, regularized=True))
@@ -105,23 +111,9 @@ print(json.dumps([ciw_rate, len(waits) / (time.perf_counter() - started)]))
 """
 
 
-def venv(name: str, packages: list[str]) -> Path:
-    """Python of a virtual environment with these packages, in the user's cache; made on first use."""
-    home = Path(pooch.os_cache("capkit")) / name
-    python, ready = home / "bin" / "python", home / "ready"
-    if not ready.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages],
-            check=True,
-        )
-        ready.touch()
-    return python
-
-
 def peer(script: str, argument: Any) -> Any:
     """What a peer's script prints."""
-    command = [venv("queueing-peers", PACKAGES), "-c", script, json.dumps(argument)]
+    command = [PYTHON, "-c", script, json.dumps(argument)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -136,9 +128,14 @@ def seconds(action: Callable[[], Any]) -> float:
     return statistics.median(times)
 
 
-def accuracy() -> list[list[str]]:
-    """Largest relative error of each figure over the grid; values below 1e-290 are left out."""
-    grid = [(c, c * utilization) for c in SERVERS for utilization in UTILIZATIONS]
+def likely(servers: int, load: float) -> bool:
+    """Whether the probability of loss is a number that double precision holds with room to spare."""
+    return servers * math.log(load) - load - math.lgamma(servers + 1) > -600.0
+
+
+def accuracy() -> pd.DataFrame:
+    """Largest relative error of each figure over the grid."""
+    grid = [(c, c * rho) for c in SERVERS for rho in UTILIZATIONS if likely(c, c * rho)]
     exact = np.array(peer(EXACT, grid), dtype=float).T
     servers, load = np.array([c for c, _ in grid]), np.array([a for _, a in grid])
     queue = MMc(load, 1.0, servers)
@@ -148,7 +145,7 @@ def accuracy() -> list[list[str]]:
         "mean wait, M/M/c": queue.mean_wait,
         "P(wait > 2 services), M/M/c": queue.p_wait_exceeds(2.0),
         "P(response > 2 services), M/M/c": queue.p_response_exceeds(2.0),
-        "mean wait, M/D/c (up to 1,000 servers, rho <= .9)": mdc_mean_wait(
+        "mean wait, M/D/c (up to 100 servers, rho <= .9)": mdc_mean_wait(
             np.where(exact[5] > 0, load, 0.5), 1.0, servers
         ),
     }
@@ -156,11 +153,11 @@ def accuracy() -> list[list[str]]:
     for (name, values), truth in zip(found.items(), exact, strict=True):
         kept = truth > 1e-290
         error = np.max(np.abs(values[kept] / truth[kept] - 1.0))
-        rows.append([name, str(int(kept.sum())), f"{error:.1e}"])
-    return rows
+        rows.append((name, int(kept.sum()), f"{error:.1e}"))
+    return pd.DataFrame(rows, columns=["figure", "points", "largest relative error"])
 
 
-def erlang_speed() -> list[list[str]]:
+def erlang_speed() -> pd.DataFrame:
     """Millions of Erlang C a second on one core, arguments as arrays."""
     rng, rows = np.random.default_rng(1), []
     ranges = {
@@ -173,43 +170,39 @@ def erlang_speed() -> list[list[str]]:
         servers = (10.0 ** rng.uniform(low, high, EVALUATIONS)).astype(int)
         load = servers * rng.uniform(0.3, 0.999, EVALUATIONS)
         took = seconds(lambda c=servers, a=load: erlang_c(c, a))
-        rows.append([name, f"{EVALUATIONS / took / 1e6:.1f}"])
-    return rows
+        rows.append((name, EVALUATIONS / took / 1e6))
+    return pd.DataFrame(rows, columns=["servers", "million a second"])
 
 
-def sizing() -> list[list[str]]:
+def sizing() -> pd.DataFrame:
     """Servers for 80 % of the waits within a ninth of a service, here and by pyworkforce."""
-    loads, rows = [10.0, 1000.0, 100_000.0, 1_000_000.0], []
+    loads, rows = [10.0, 100.0, 1000.0, 100_000.0, 1_000_000.0], []
     theirs = [peer(SIZING, loads) for _ in range(3)]
     for i, load in enumerate(loads):
         target = {"percentile": 0.8, "max_wait": 1 / 9}
         mine = seconds(lambda a=load, t=target: min_servers(a, 1.0, **t))
         other = statistics.median(run[i][0] for run in theirs)
-        counts = f"{min_servers(load, 1.0, **target):,}", f"{theirs[0][i][1]:,}"
-        rows.append(
-            [
-                f"{load:,.0f}",
-                f"{1e3 * mine:.2f}",
-                f"{1e3 * other:.2f}",
-                f"{other / mine:.2g}",
-                *counts,
-            ]
-        )
-    return rows
+        counts = min_servers(load, 1.0, **target), theirs[0][i][1]
+        rows.append((f"{load:,.0f}", 1e3 * mine, 1e3 * other, other / mine, *counts))
+    columns = ["erlang", "capkit (ms)", "pyworkforce (ms)", "times faster"]
+    return pd.DataFrame(rows, columns=[*columns, "servers", "servers, pyworkforce"])
 
 
-def p99_sizing() -> list[list[str]]:
+def p99_sizing() -> pd.DataFrame:
     """Milliseconds to size a million erlangs."""
     targets = {
         "p99 of the wait <= 0.001 services": {"max_wait": 0.001},
         "p99 of the response <= 4.7 services": {"max_response": 4.7},
-        "the same, service cv2 = 0.3": {"max_response": 2.7, "service_cv2": 0.3},
+        "p99 of the response <= 2.7 services, service cv2 = 0.3": {
+            "max_response": 2.7,
+            "service_cv2": 0.3,
+        },
     }
     rows = []
     for name, target in targets.items():
         took = seconds(lambda t=target: min_servers(1e6, 1.0, percentile=0.99, **t))
-        rows.append([name, f"{1e3 * took:.2f}"])
-    return rows
+        rows.append((name, 1e3 * took))
+    return pd.DataFrame(rows, columns=["target", "ms"])
 
 
 def draws(rng: np.random.Generator, size: int, load: float = 6.8) -> tuple[Any, Any]:
@@ -217,9 +210,11 @@ def draws(rng: np.random.Generator, size: int, load: float = 6.8) -> tuple[Any, 
     return rng.exponential(1.0 / load, size), rng.exponential(1.0, size)
 
 
-def simulation_beside_peers() -> list[list[str]]:
-    """Customers a second in M/M/8 at rho = .85, draws included."""
-    rng, ratios = np.random.default_rng(2), []
+def simulation_beside_peers() -> pd.DataFrame:
+    """Customers a second in M/M/8 at rho = .85: all draws included, and the recursion alone."""
+    rng, runs = np.random.default_rng(2), []
+    gaps, services = draws(rng, PEER_CUSTOMERS)
+    arrivals = np.cumsum(gaps)
 
     def own() -> None:
         gaps, services = draws(rng, PEER_CUSTOMERS)
@@ -227,80 +222,67 @@ def simulation_beside_peers() -> list[list[str]]:
 
     for _ in range(REPEATS):
         mine = PEER_CUSTOMERS / seconds(own)
-        ratios.append((mine, *peer(SIMULATIONS, PEER_CUSTOMERS)))
-    mine, ciw, simpy = (statistics.median(column) for column in zip(*ratios, strict=True))
-    to_ciw = statistics.median(own / other for own, other, _ in ratios)
-    to_simpy = statistics.median(own / other for own, _, other in ratios)
-    return [
-        ["capkit", f"{mine:,.0f}", "1"],
-        ["Ciw", f"{ciw:,.0f}", f"{to_ciw:,.0f}"],
-        ["SimPy", f"{simpy:,.0f}", f"{to_simpy:,.0f}"],
-    ]
+        alone = PEER_CUSTOMERS / seconds(lambda: simulate_fcfs(arrivals, services, 8))
+        runs.append((mine, alone, *peer(SIMULATIONS, PEER_CUSTOMERS)))
+    rates = np.array(runs)
+    names = ["capkit, with draws", "capkit, draws made before", "Ciw", "SimPy"]
+    return pd.DataFrame(
+        {
+            "simulator": names,
+            "thousand customers a second": np.median(rates, axis=0) / 1e3,
+            "capkit with draws is times faster": np.median(rates[:, :1] / rates, axis=0),
+            "capkit without draws is times faster": np.median(rates[:, 1:2] / rates, axis=0),
+        }
+    )
 
 
-def simulation_speed() -> list[list[str]]:
+def simulation_speed() -> pd.DataFrame:
     """Millions of customers a second, draws not included; the stream includes them."""
     rng, rows = np.random.default_rng(3), []
     for servers in (8, 64, 1024):
         gaps, services = draws(rng, CUSTOMERS, 0.85 * servers)
         arrivals = np.cumsum(gaps)
         took = seconds(lambda t=arrivals, s=services, c=servers: simulate_fcfs(t, s, c))
-        rows.append(
-            [f"first come first served, {servers} servers", f"{CUSTOMERS / took / 1e6:.1f}"]
-        )
+        rows.append((f"first come first served, {servers} servers", CUSTOMERS / took / 1e6))
     gaps, services = draws(rng, CUSTOMERS)
     arrivals = np.cumsum(gaps)
     for rule in DISPATCH[1:]:
         more = {"connections": 1000} if rule == "pinned" else {}
         took = seconds(lambda r=rule, m=more: simulate_dispatch(arrivals, services, 8, r, rng, **m))
-        rows.append([f"8 queues, {rule}", f"{CUSTOMERS / took / 1e6:.1f}"])
-    started = time.perf_counter()
-    stream_fcfs(draws, 8, STREAMED, rng)
-    took = time.perf_counter() - started
-    rows.append(
-        [
-            f"stream of {STREAMED:,}, 8 servers, with draws and histograms",
-            f"{STREAMED / took / 1e6:.1f}",
-        ]
-    )
-    return rows
+        rows.append((f"8 queues, {rule}", CUSTOMERS / took / 1e6))
+    return pd.DataFrame(rows, columns=["what", "million customers a second"])
 
 
-def table(heading: str, columns: list[str], rows: list[list[str]]) -> list[str]:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return ["", f"## {heading}", "", *("| " + " | ".join(line) + " |" for line in lines)]
+def streams() -> pd.DataFrame:
+    """Customers streamed through 8 servers: time, and the memory that the stream added to the process."""
+    rng, rows, process = np.random.default_rng(4), [], psutil.Process()
+    exact = float(MMc(6.8, 1.0, 8).wait_quantile(0.99))
+    for size in STREAMED:
+        before, started = process.memory_info().rss, time.perf_counter()
+        waits, _ = stream_fcfs(draws, 8, size, rng)
+        took = time.perf_counter() - started
+        added = max(process.memory_info().rss - before, 0) / 2**20
+        rows.append(
+            (f"{size:,}", took, size / took / 1e6, added, float(waits.quantile(0.99)), exact)
+        )
+    columns = ["customers", "seconds", "million a second", "memory added (MiB)"]
+    return pd.DataFrame(rows, columns=[*columns, "p99 of the wait", "exact"])
 
 
 def main() -> None:
-    here = telemetry.machine()
-    page = [
-        "# Queueing and simulation",
-        "",
-        f"Machine: {here['cpu']}, {here['cores']} cores, {here['memory_gib']:.0f} GiB, Python {here['python']}.",
-        f"One run; medians of {REPEATS}. Written by `benchmarks/queueing.py`, with {', '.join(PACKAGES)}.",
-        *table(
-            "Against 50-digit arithmetic, 1 to 1,000,000 servers, utilisation .1 to 1 - 1e-9",
-            ["figure", "points", "largest relative error"],
-            accuracy(),
-        ),
-        *table("Erlang C, one core", ["servers", "million a second"], erlang_speed()),
-        *table("Sizing a million erlangs", ["target", "ms"], p99_sizing()),
-        *table(
-            "Sizing beside pyworkforce: 80 % wait at most 1/9 of a service",
-            ["erlang", "capkit (ms)", "pyworkforce (ms)", "times faster", "servers", "servers, pyworkforce"],
-            sizing(),
-        ),
-        *table(
-            f"M/M/8 at rho = .85, {PEER_CUSTOMERS:,} customers, draws included",
-            ["simulator", "customers a second", "capkit is times faster"],
-            simulation_beside_peers(),
-        ),
-        *table("Simulation, rho = .85", ["what", "million customers a second"], simulation_speed()),
-        "",
-    ]  # fmt: skip
-    text = "\n".join(page)
-    (project_root() / "benchmarks" / "queueing.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_page(
+        __file__,
+        f"Queueing and simulation: medians of {REPEATS}, beside {', '.join(PACKAGES)}",
+        {
+            "Against 50-digit arithmetic, 1 to 1,000,000 servers, utilisation .1 to 1 - 1e-9": accuracy(),
+            "Erlang C, one core": erlang_speed(),
+            "Sizing a million erlangs": p99_sizing(),
+            "Sizing beside pyworkforce: 80 % wait at most 1/9 of a service": sizing(),
+            f"M/M/8 at rho = .85, {PEER_CUSTOMERS:,} customers": simulation_beside_peers(),
+            "Simulation, rho = .85": simulation_speed(),
+            "Streams, M/M/8 at rho = .85, draws and histograms included": streams(),
+        },
+    )
 
 
 if __name__ == "__main__":
