@@ -15,6 +15,7 @@ COMMANDS = {
     "ledger": ("capkit.ledger", "predict a server, lock it, measure it, print the signed errors"),
     "plan": ("capkit.planning", "the plan from the products of a run"),
     "notebooks": ("capkit.course.notebooks", "write the notebooks' outputs, or the reference run"),
+    "exercises": ("capkit.course.exercises", "generate the exercises from their solutions"),
     "gpu-bench": ("capkit.gpubench", "train and infer on the accelerator, if there is one"),
 }
 

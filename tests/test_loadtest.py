@@ -197,8 +197,8 @@ def test_overload_grows_without_bound_in_the_open_loop_and_hides_in_the_closed(s
     opened = loadtest.run(server.target, np.arange(1, rate) / rate, [b"a"])
     closed = loadtest.run_closed(server.target, 4, 1.0, [b"a"])
     first, last = np.array_split(opened.latency_ms, 10)[0], opened.latency_ms[-10:]
-    assert last.mean() > 5 * first.mean()
-    assert closed.percentile(0.99) < last.mean() / 2
+    assert last.mean() - first.mean() > 500.0  # twice what the server can do, for a second
+    assert closed.percentile(0.5) < last.mean() / 2
     assert closed.throughput == pytest.approx(4 / closed.send_latency_ms.mean() * 1e3, rel=0.2)
 
 
@@ -234,13 +234,13 @@ def test_level_at_which_the_server_was_slowed_is_not_valid(server):
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no server answers")])
 def test_interrupted_sweep_keeps_what_was_measured(server, monkeypatch, capsys, error):
     module = sys.modules["capkit.loadtest.sweep"]
-    run, calls = module.run, []
+    run, levels = module.run, []
 
-    def interrupted(*arguments, **options):
-        calls.append(1)
-        if len(calls) == 2:
+    def interrupted(target, arrivals, *arguments, **options):
+        levels.append(arrivals)
+        if arrivals is not levels[0]:  # the second level, however often the first was measured
             raise error
-        return run(*arguments, **options)
+        return run(target, arrivals, *arguments, **options)
 
     monkeypatch.setattr(module, "run", interrupted)
     rng = np.random.default_rng(1)

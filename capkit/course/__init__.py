@@ -1,6 +1,7 @@
 """The course itself: products, parameters, the environment check, the notebooks and the command line."""
 
 from capkit.course.display import answer
+from capkit.course.exercises import own_predictions, predict, reveal
 from capkit.course.outline import outline
 from capkit.course.parameters import REGISTRY, Parameter, used_parameters
 from capkit.course.products import (
@@ -22,8 +23,11 @@ __all__ = [
     "answer",
     "load",
     "outline",
+    "own_predictions",
+    "predict",
     "reference",
     "resolve_run_dir",
+    "reveal",
     "save",
     "used_parameters",
 ]

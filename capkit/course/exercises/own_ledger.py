@@ -1,0 +1,110 @@
+"""The learner's own ledger: a prediction before the cell runs, the truth after it, kept on the learner's machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from capkit.course.exercises.verdicts import is_number
+from capkit.course.products import resolve_run_dir
+
+COLUMNS = ["what", "predicted", "unit", "revealed", "error_percent", "inside"]
+
+
+def own_ledger_path() -> Path:
+    """File that holds the predictions, beside the runs; delete it to begin anew."""
+    return resolve_run_dir("").parent / "my_predictions.json"
+
+
+def _read() -> list[dict[str, Any]]:
+    path = own_ledger_path()
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+    return found
+
+
+def _write(entries: list[dict[str, Any]]) -> None:
+    path = own_ledger_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".part")
+    scratch.write_text(json.dumps(entries, indent=1))
+    scratch.replace(path)
+
+
+def _show(text: str) -> None:
+    from IPython.display import Markdown, display
+
+    display(Markdown(text))
+
+
+def predict(what: str, value: Any, unit: str) -> None:
+    """Note what you expect, before you look. Until it is revealed a new value replaces the old one.
+
+    Parameters
+    ----------
+    what : str
+        Name of the quantity; `reveal` uses the same.
+    value : float
+        Your prediction; the three dots are no prediction.
+    unit : str
+        Of the value.
+
+    >>> from os import environ; from tempfile import mkdtemp
+    >>> environ["CAPKIT_RUNS"] = mkdtemp()  # where the predictions lie, here a folder to throw away
+    >>> predict("p99 at 0.85", 40, "ms"); reveal("p99 at 0.85", 50.0, low=38.0, high=66.0)
+    <IPython.core.display.Markdown object>
+    <IPython.core.display.Markdown object>
+    >>> own_predictions()[["what", "error_percent", "inside"]].to_numpy().tolist()
+    [['p99 at 0.85', -20.0, True]]
+    """
+    if value is ... or value is None:
+        _show(f"No prediction yet for *{what}*: put a number where the three dots are.")
+        return
+    if not is_number(value):
+        raise ValueError(f"a prediction is one finite number ({unit}), got {value!r}")
+    entries = [e for e in _read() if e["what"] != what or "revealed" in e]
+    told = any(e["what"] == what for e in entries)
+    noted = {"what": what, "predicted": float(value), "unit": unit, "time": round(time.time())}
+    _write([*entries, noted])
+    again = " You have seen the answer before: only the first prediction counts." if told else ""
+    _show(f"Noted: you expect **{float(value):g} {unit}** for *{what}*.{again}")
+
+
+def reveal(what: str, value: float, *, low: float | None = None, high: float | None = None) -> None:
+    """Set the truth beside your prediction, with the interval of the measurement if there is one."""
+    entries = _read()
+    mine = next((e for e in entries if e["what"] == what and "revealed" not in e), None)
+    if mine is None:
+        _show(
+            f"*{what}* is {value:.4g}. You made no prediction: make one before you run, next time."
+        )
+        return
+    mine |= {"revealed": float(value), "low": low, "high": high}
+    _write(entries)
+    error = 100.0 * (mine["predicted"] / value - 1.0) if value else float("nan")
+    bounds = f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else ""
+    _show(
+        f"*{what}*: you said **{mine['predicted']:g} {mine['unit']}**, it is **{value:.4g}**{bounds}: "
+        f"{error:+.0f} %."
+    )
+
+
+def own_predictions() -> pd.DataFrame:
+    """Your revealed predictions, the first of each quantity: predicted, revealed, error, inside the interval or not.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``what, predicted, unit, revealed, error_percent, inside`` (missing without an interval).
+    """
+    rows = pd.DataFrame([e for e in _read() if "revealed" in e])
+    if rows.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    rows = rows.drop_duplicates("what", keep="first")
+    rows["error_percent"] = (100.0 * (rows["predicted"] / rows["revealed"] - 1.0)).round(1)
+    within = rows["predicted"].between(rows["low"].astype(float), rows["high"].astype(float))
+    rows["inside"] = within.astype(object).where(rows["low"].notna(), None)
+    return rows[COLUMNS].reset_index(drop=True)

@@ -1,0 +1,203 @@
+"""The exercises are their solutions without the answers; checks know right from kinds of wrong and tell neither."""
+
+import ast
+import itertools
+import json
+from collections import Counter
+
+import nbformat
+import pytest
+
+from capkit import course
+from capkit.course import exercises
+from capkit.course.exercises import Choice, Function, Number, Properties, checks
+from capkit.course.exercises.checks import EXERCISES, find
+
+SOLUTIONS = sorted(exercises.solutions_dir().glob("*.ipynb"))
+SCENARIOS = [{}, {"slo_latency_ms": 20.0, "slo_percentile": 0.95, "trace": "code", "seed": 7}]
+
+
+@pytest.fixture(params=SOLUTIONS, ids=[path.stem for path in SOLUTIONS])
+def chapter(request, monkeypatch, tmp_path):
+    monkeypatch.setenv("CAPKIT_RUNS", str(tmp_path))
+    return request.param.name
+
+
+def read(folder, name):
+    return nbformat.read(folder / name, as_version=4)
+
+
+def run(notebook, parameters):
+    """Execute a notebook's code cells in this process; the names that it leaves."""
+    names = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, "exercise", "exec"), names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names.update({k: v for k, v in parameters.items() if k in names})
+    return names
+
+
+def keys(notebook):
+    return [
+        node.args[0].value
+        for cell in notebook.cells
+        if "check" in cell.metadata.get("tags", [])
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "check"
+    ]
+
+
+def test_every_exercise_is_freshly_generated():
+    made = {path.name for path in exercises.exercises_dir().glob("*.ipynb")}
+    assert made == {path.name for path in SOLUTIONS}
+
+
+def test_exercise_is_what_the_solution_generates(chapter):
+    fresh = exercises.generate(read(exercises.solutions_dir(), chapter))
+    nbformat.validate(fresh)
+    committed = (exercises.exercises_dir() / chapter).read_text(encoding="utf-8")
+    assert committed.rstrip("\n") == nbformat.writes(fresh).rstrip("\n")
+
+
+def test_no_answer_survives(chapter):
+    exercise = json.dumps(read(exercises.exercises_dir(), chapter), ensure_ascii=False)
+    for cell in read(exercises.solutions_dir(), chapter).cells:
+        if "solution" not in cell.metadata.get("tags", []):
+            continue
+        if cell.cell_type == "markdown":
+            assert cell.source[:60] not in exercise
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Assign | ast.Return) and node.value is not None:
+                text = ast.get_source_segment(cell.source, node)
+                assert text not in exercise
+
+
+@pytest.mark.parametrize("parameters", SCENARIOS, ids=["reference", "other"])
+def test_solutions_pass_every_check(chapter, parameters, monkeypatch, capsys):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")  # a check that is not passed raises
+    solutions = read(exercises.solutions_dir(), chapter)
+    asked = keys(solutions)
+    assert asked and len(asked) == len(set(asked))
+    run(solutions, parameters)
+    assert set(asked) == {key for key in EXERCISES if key.startswith(f"{chapter[:2]}.")}
+    assert all(exercises.passed(key) for key in asked)
+    capsys.readouterr()
+
+
+def test_untouched_exercises_run_and_say_that_nothing_is_done(chapter, capsys):
+    untouched = read(exercises.exercises_dir(), chapter)
+    run(untouched, {})
+    assert not any(exercises.passed(key) for key in keys(untouched))
+    capsys.readouterr()
+
+
+def test_each_exercise_has_hints_and_graded_cells(chapter):
+    notebook = read(exercises.exercises_dir(), chapter)
+    asked = keys(notebook)
+    assert len(asked) >= 4
+    assert all(len(find(key).hints) >= 2 for key in asked)
+    graded = [c.metadata["nbgrader"] for c in notebook.cells if "nbgrader" in c.metadata]
+    assert sum(cell["grade"] for cell in graded) == len(asked)
+    assert len({cell["grade_id"] for cell in graded}) == len(graded)
+
+
+def test_unit_slips_are_named():
+    number = Number(120.0, "ms")
+    assert "1000" in number.judge(0.12).text and "milliseconds" in number.judge(0.12).text
+    assert "sign" in number.judge(-120.0).text
+    assert "too much" in number.judge(131.0).text and "too little" in number.judge(119.0 / 7.5).text
+    for nothing in ("120", [120.0], float("nan"), True):
+        assert "One finite number" in number.judge(nothing).text
+    assert "120" not in " ".join(number.judge(x).text for x in (0.12, -120.0, 131.0, 9.0))
+
+
+def test_counts_are_exact():
+    assert not Number(1000.0, "servers", tolerance=0.0).judge(1001).right
+    assert Number(1000.0, "servers", tolerance=0.0).judge(1000).right
+
+
+def test_functions_are_tried_and_their_errors_told():
+    question = Function(lambda x: 2.0 * x, [(1.0,), (2.0,), (5.0,)], "s")
+    assert "milliseconds" in question.judge(lambda x: 2000.0 * x).text
+    assert "ZeroDivisionError" in question.judge(lambda x: x / 0.0).text
+    assert question.judge(lambda x: ...).text == exercises.NOT_DONE
+    assert "returns nothing" in question.judge(lambda x: None).text
+    assert "function is asked for" in question.judge(3.0).text
+
+
+def test_choices_say_why_not():
+    question = Choice("drift", {"gaps": "Shuffle them."})
+    assert question.judge(" Drift ").right
+    assert question.judge("gaps").text == "Not yet. Shuffle them."
+    assert "'drift', 'gaps'" in question.judge("else").text and "'drift'" in question.judge(3).text
+
+
+def test_properties_name_the_one_that_fails_and_bad_input():
+    question = Properties({"positive": lambda x: x > 0, "even": lambda x: x % 2 == 0})
+    assert question.judge(2).right and question.judge(3).text == "Not yet. even"
+    assert "could not be tried" in question.judge("x").text
+
+
+def test_unknown_exercise_names_those_there_are():
+    with pytest.raises(ValueError, match=r"chapter 06 has 06\.1, 06\.2"):
+        exercises.judge("06.99", 1.0)
+    with pytest.raises(ValueError, match="no exercises for chapter"):
+        exercises.judge("99.1", 1.0)
+
+
+def test_a_check_without_an_answer_before_it_is_refused():
+    check = nbformat.v4.new_code_cell("exercises.check('06.1', x)", metadata={"tags": ["check"]})
+    with pytest.raises(ValueError, match="without a solution"):
+        exercises.generate(nbformat.v4.new_notebook(cells=[check]))
+
+
+def test_hints_come_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(checks, "_hints_seen", Counter())
+    hints, shown = find("06.4").hints, []
+    monkeypatch.setattr("IPython.display.display", lambda text: shown.append(text.data))
+    for _ in range(len(hints) + 1):
+        exercises.hint("06.4")
+    for number, text in enumerate(shown[:-1], 1):
+        assert [hint in text for hint in hints] == [i < number for i in range(len(hints))]
+    assert shown[-1] == shown[-2] and "last hint" in shown[-1] and "last hint" not in shown[0]
+
+
+def test_verdicts_are_shown_with_their_mark(monkeypatch):
+    shown, given = [], {"arrival_rate": 10.0, "service_rate": 4.0, "servers": 3}
+    monkeypatch.setattr("IPython.display.display", lambda text: shown.append(text.data))
+    exercises.check("06.1", ..., **given)
+    exercises.check("06.1", 36.1, **given)
+    assert not exercises.passed("06.1")
+    exercises.check("06.1", 21.067, **given)
+    assert exercises.passed("06.1")
+    assert [text[0] for text in shown] == ["…", "✗", "✓"] and "response" in shown[1]
+
+
+def test_own_ledger_keeps_the_first_prediction(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAPKIT_RUNS", str(tmp_path))
+    course.reveal("wait", 3.0)
+    course.predict("wait", ..., "s")
+    assert course.own_predictions().empty
+    course.predict("wait", 1.0, "s")
+    course.predict("wait", 2.0, "s")  # before it is revealed a prediction may change
+    course.reveal("wait", 4.0, low=3.0, high=5.0)
+    course.predict("wait", 4.0, "s")  # after that it is none
+    course.reveal("wait", 4.0)
+    course.predict("cost", 10.0, "USD")
+    course.reveal("cost", 8.0)
+    table = course.own_predictions()
+    assert table["what"].tolist() == ["wait", "cost"]
+    assert table["error_percent"].tolist() == [-50.0, 25.0]
+    assert table["inside"].tolist() == [False, None]
+    with pytest.raises(ValueError, match="one finite number"):
+        course.predict("wait", "four", "s")
+    capsys.readouterr()
+
+
+def test_numbers_of_exercises_follow_each_other(chapter):
+    asked = [
+        tuple(map(int, key.split("."))) for key in keys(read(exercises.solutions_dir(), chapter))
+    ]
+    assert all(b == (a[0], a[1] + 1) for a, b in itertools.pairwise(asked))
