@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from capkit.workload.log import characterize
+from capkit.workload.describe import characterize
 
 
 def cycle_strength(series: ArrayLike, period: int) -> float:
