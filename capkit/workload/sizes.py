@@ -7,14 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 Floats = NDArray[np.float64]
 
-LAWS: dict[str, Any] = {
-    "lognormal": lambda shape, scale: stats.lognorm(shape, scale=scale),
-    "gamma": lambda shape, scale: stats.gamma(shape, scale=scale),
-    "weibull": lambda shape, scale: stats.weibull_min(shape, scale=scale),
+# law: its distribution function at x / scale, and SciPy's frozen law (a hundred times slower)
+LAWS: dict[str, tuple[Any, Any]] = {
+    "lognormal": (
+        lambda shape, x: special.ndtr(np.log(np.maximum(x, 1e-300)) / shape),
+        lambda shape, scale: stats.lognorm(shape, scale=scale),
+    ),
+    "gamma": (special.gammainc, lambda shape, scale: stats.gamma(shape, scale=scale)),
+    "weibull": (
+        lambda shape, x: -np.expm1(-(x**shape)),
+        lambda shape, scale: stats.weibull_min(shape, scale=scale),
+    ),
 }
 LEAST_EXPECTED = 5.0  # of requests in a bin of the chi-square test; rarer bins are joined
 
@@ -80,17 +87,20 @@ def fit_sizes(edges: ArrayLike, counts: ArrayLike) -> pd.DataFrame:
         "gamma": (1 / cv2, mean * cv2),
         "weibull": (cv2**-0.5, mean),
     }
-    rows = {law: _fit(LAWS[law], start, limits, found) for law, start in starts.items()}
+    rows = {law: _fit(*LAWS[law], start, limits, found) for law, start in starts.items()}
     columns = ["shape", "scale", "mean", "cv2", "p99", "aic", "distance", "pvalue"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("law")
     return table.sort_values("aic")
 
 
-def _fit(law: Any, start: tuple[float, float], edges: Floats, counts: NDArray[np.int64]) -> Any:
+def _fit(
+    below: Any, law: Any, start: tuple[float, float], edges: Floats, counts: NDArray[np.int64]
+) -> tuple[float, ...]:
     def chances(logs: Floats) -> Floats:
-        below = law(*np.exp(logs)).cdf(edges)
-        below[0], below[-1] = 0.0, 1.0  # the outer bins are open
-        return np.asarray(np.maximum(np.diff(below), 1e-300))
+        shape, scale = np.exp(logs)
+        at_edges = below(shape, edges / scale)
+        at_edges[0], at_edges[-1] = 0.0, 1.0  # the outer bins are open
+        return np.asarray(np.maximum(np.diff(at_edges), 1e-300))
 
     best = optimize.minimize(
         lambda logs: -float(counts @ np.log(chances(logs))),
