@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from capkit import datasets, workload
+from capkit import datasets, queueing, simulation, workload
 
 RNG = np.random.default_rng
 
@@ -151,3 +151,42 @@ def test_a_cycle_without_a_trend_has_none():
             workload.trend(series, 24)
     with pytest.raises(ValueError, match="positive mean"):
         workload.trend(-np.ones(120), 24)
+
+
+# --- capacity
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_servers_needed_are_those_of_a_search_one_by_one(seed):
+    rng = RNG(seed)
+    arrivals = np.cumsum(rng.gamma(0.3, 1.0, 800))
+    services = rng.exponential(1.5, 800)
+    servers, late = 0, np.inf
+    while late > 0.4:
+        servers += 1
+        late = np.quantile(simulation.simulate_fcfs(arrivals, services, servers), 0.95)
+    assert workload.servers_needed(arrivals, services, percentile=0.95, max_wait=0.4) == servers
+
+
+def test_poisson_arrivals_need_what_the_formula_says():
+    needed = []
+    for seed in range(10):
+        rng = RNG(seed)
+        arrivals = simulation.poisson_arrivals(8.0, 2000.0, rng)
+        services = rng.exponential(1.0, arrivals.size)
+        needed.append(workload.servers_needed(arrivals, services, percentile=0.9, max_wait=0.2))
+    known = queueing.min_servers(8.0, 1.0, percentile=0.9, max_wait=0.2)
+    assert min(needed) <= known <= max(needed)
+
+
+@pytest.mark.parametrize(
+    ("services", "options", "message"),
+    [
+        ([1.0], {"percentile": 0.5, "max_wait": 0.0}, "one service time"),
+        ([1.0, -1.0], {"percentile": 0.5, "max_wait": 0.0}, "0 s or more"),
+        ([1.0, 1.0], {"percentile": 99, "max_wait": 0.0}, "0 < percentile < 1"),
+    ],
+)
+def test_a_promise_that_cannot_be_simulated_is_refused(services, options, message):
+    with pytest.raises(ValueError, match=message):
+        workload.servers_needed([0.0, 1.0], services, **options)

@@ -1,5 +1,6 @@
 """What comes at a system: its data, its model by counting, its requests; and logs like it, drawn anew."""
 
+from capkit.workload.capacity import servers_needed
 from capkit.workload.cycle import cycle_strength, minute_factors, trend
 from capkit.workload.describe import characterize, characterize_stream, from_counts
 from capkit.workload.formats import IDX, NPZ, PNG, Format, compare_formats, tfrecord
@@ -21,6 +22,6 @@ __all__ = [
     "IDX", "NPZ", "PNG", "BlockBootstrap", "Format", "MarkovModulated", "MovingRate", "Roofline",
     "Workload", "best_seconds", "characterize", "characterize_stream", "check_generator",
     "compare_formats", "compare_places", "cut_silences", "cycle_strength", "fit_sizes", "from_counts",
-    "minute_factors", "peak_bytes", "silences", "size_bins", "size_load_correlation", "stored_bytes",
+    "minute_factors", "peak_bytes", "servers_needed", "silences", "size_bins", "size_load_correlation", "stored_bytes",
     "tenant_counts", "tenant_shares", "tfrecord", "trend",
 ]  # fmt: skip
