@@ -130,6 +130,19 @@ class Workload:
         index = pd.Index(windows, name="window_s")
         return pd.Series([self.dispersion(w) for w in windows], index, name="idc")
 
+    def drift(self, window_s: float) -> float:
+        """Standard deviation of the rate from window to window over its mean, the Poisson noise taken off.
+
+        Var(counts) = mean + Var(rate) window^2 for a Poisson process whose rate moves (Cox process): 0 where
+        the counts scatter no more than a constant rate makes them.
+
+        >>> from capkit.workload import from_counts
+        >>> round(from_counts([90, 110] * 50, 1.0).drift(1.0), 3)
+        0.005
+        """
+        excess = max(0.0, self.dispersion(window_s) - 1)
+        return float(np.sqrt(excess / (self.rate * window_s)))
+
     def peak_to_mean(self, window_s: float) -> float:
         """Highest count of a window over the mean count.
 
