@@ -224,6 +224,7 @@ def test_summary_survives_the_round_trip() -> None:
     assert kept.rate == pytest.approx(load.rate, rel=1e-5)
     assert kept.dispersion(60.0) == pytest.approx(load.dispersion(60.0), rel=1e-5)
     assert kept.is_poisson(60.0) == load.is_poisson(60.0)
+    assert kept.dispersion_curve().index.tolist() == [0.1, 1.0, 10.0, 60.0]
     assert set(summary["dispersion"]) == {"0.1", "1", "10", "60"}
     with pytest.raises(ValueError, match="only the summary"):
         kept.dispersion(7.0)

@@ -60,7 +60,8 @@ class _Reader:
         repairs: list[str] = []
         raw = table[self.time]
         if self.is_number is None:
-            self.is_number = bool(pd.to_numeric(raw, errors="coerce").notna().mean() >= 0.5)
+            start = pd.to_numeric(raw.head(1000), errors="coerce")
+            self.is_number = bool(start.notna().mean() >= 0.5)
         stamps = self._numbers(raw) if self.is_number else self._instants(raw, repairs)
         rule = (
             "a number is needed"
@@ -107,9 +108,14 @@ class _Reader:
         return times
 
     def _instants(self, raw: pd.Series, repairs: list[str]) -> pd.Series:
-        text = raw.astype(str).str.strip()
-        times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-        aware = text.str.contains(ZONE)
+        try:  # all with one zone, or all without: no need to look at each
+            plain = pd.to_datetime(raw.astype(str).where(raw.notna()), format="ISO8601")
+            aware = pd.Series(plain.dt.tz is not None, raw.index)
+            times = plain.dt.tz_convert("UTC") if plain.dt.tz else plain.dt.tz_localize("UTC")
+        except ValueError:
+            text = raw.astype(str).str.strip()
+            times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+            aware = text.str.contains(ZONE)
         naive = ~aware & times.notna()
         if self.is_aware is None:
             self.is_aware = bool(aware.any())

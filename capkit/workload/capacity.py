@@ -40,7 +40,7 @@ def servers_needed(
     def late(servers: int) -> bool:
         return bool(np.quantile(simulate_fcfs(times, services, servers), percentile) > max_wait)
 
-    enough = max(1, math.ceil(services.sum() / (times[-1] - times[0])))
+    enough = max(1, math.ceil(float(services.sum()) / float(times[-1] - times[0])))
     short = 0
     while late(enough):
         short, enough = enough, 2 * enough

@@ -119,6 +119,8 @@ class Workload:
     def dispersion_curve(self) -> pd.Series:
         """`dispersion` against the window, from 0.1 s to 1 h, where the log holds ten windows or more.
 
+        Of a log of which only the summary is left: at the windows kept in it.
+
         The curve that decides: where it leaves 1 is the time scale of the bursts, and its slope on two
         logarithmic axes goes from 0 (independent windows) to 1 (one rate per log).
 
@@ -126,7 +128,10 @@ class Workload:
         >>> from_counts([2, 0] * 20, 1.0).dispersion_curve().round(2).to_dict()
         {1.0: 1.03, 2.0: 0.0}
         """
-        windows = [w for w in CURVE_S if fits(self, w)]
+        if self._times is None and self._counts is None:
+            windows = [float(w) for w in self._summary.get("dispersion", {})]
+        else:
+            windows = [w for w in CURVE_S if fits(self, w)]
         index = pd.Index(windows, name="window_s")
         return pd.Series([self.dispersion(w) for w in windows], index, name="idc")
 
