@@ -143,7 +143,7 @@ class Workload:
 
         >>> from capkit.workload import from_counts
         >>> round(from_counts([90, 110] * 50, 1.0).drift(1.0), 3)
-        0.005
+        0.01
         """
         excess = max(0.0, self.dispersion(window_s) - 1)
         return float(np.sqrt(excess / (self.rate * window_s)))
