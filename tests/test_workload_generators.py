@@ -111,3 +111,28 @@ def test_blocks_hold_arrivals_of_the_log_and_end_in_time(seed, block_s):
 def test_a_block_longer_than_the_log_is_refused():
     with pytest.raises(ValueError, match="must fit into the log"):
         BlockBootstrap(np.array([0.0, 1.0]), 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("rates", "step_s", "cv2"),
+    [
+        ([-1.0], 1.0, 1.0),
+        ([0.0], 1.0, 1.0),
+        ([np.nan], 1.0, 1.0),
+        ([1.0], 0.0, 1.0),
+        ([1.0], 1.0, 0.0),
+    ],
+)
+def test_a_rate_that_cannot_be_is_refused(rates, step_s, cv2):
+    with pytest.raises(ValueError, match="rates must be 1-D, finite"):
+        MovingRate(np.array(rates), step_s, cv2)
+
+
+def test_a_log_of_no_length_is_refused():
+    for generator in (
+        MovingRate(np.array([1.0]), 1.0),
+        BlockBootstrap(np.array([0.0, 1.0]), 2.0, 1.0),
+        MarkovModulated(1.0, np.array([1.0]), np.array([1.0]), np.array([1.0])),
+    ):
+        with pytest.raises(ValueError, match=r"positive|duration"):
+            generator.draw(0.0, RNG(1))

@@ -42,6 +42,14 @@ class MovingRate:
     step_s: float
     cv2: float = 1.0
 
+    def __post_init__(self) -> None:
+        usable = np.isfinite(self.rates).all() and (self.rates >= 0).all() and self.rates.any()
+        if not (self.rates.ndim == 1 and usable and self.step_s > 0 and self.cv2 > 0):
+            raise ValueError(
+                f"rates must be 1-D, finite, 0 or more and not all 0, step_s and cv2 positive; got "
+                f"{self.rates!r}, {self.step_s}, {self.cv2}"
+            )
+
     @classmethod
     def of(cls, workload: Workload, step_s: float, *, cv2: float = 1.0) -> MovingRate:
         """The moving rate of a log, without the noise of the counts it is read from.
@@ -61,7 +69,7 @@ class MovingRate:
 
     def draw(self, duration_s: float, rng: np.random.Generator) -> Floats:
         """Arrival times (s, sorted) below ``duration_s``."""
-        steps = int(np.ceil(duration_s / self.step_s))
+        steps = int(np.ceil(_positive(duration_s) / self.step_s))
         rates = np.resize(self.rates, steps)
         if self.cv2 == 1.0:
             times = modulated_poisson(rates, self.step_s, rng)
@@ -71,6 +79,12 @@ class MovingRate:
             ahead = _renewal(expected[-1], self.cv2, rng)
             times = np.interp(ahead, expected, edges)
         return times[times < duration_s]
+
+
+def _positive(duration_s: float) -> float:
+    if not 0 < duration_s < np.inf:
+        raise ValueError(f"duration_s must be positive seconds, got {duration_s}")
+    return duration_s
 
 
 def _renewal(length: float, cv2: float, rng: np.random.Generator) -> Floats:
@@ -191,7 +205,7 @@ class BlockBootstrap:
 
     def draw(self, duration_s: float, rng: np.random.Generator) -> Floats:
         """Arrival times (s, sorted) below ``duration_s``."""
-        blocks = int(np.ceil(duration_s / self.block_s))
+        blocks = int(np.ceil(_positive(duration_s) / self.block_s))
         starts = rng.uniform(0.0, self.length_s, blocks)
         twice = np.concatenate([self.times, self.times + self.length_s])
         low, high = np.searchsorted(twice, starts), np.searchsorted(twice, starts + self.block_s)
