@@ -65,6 +65,18 @@ def arrivals_per_second(originals: Path, trace: str) -> pd.DataFrame:
     return sums.reindex(range(int(second.max()) + 1), fill_value=0).reset_index(names="second")
 
 
+def arrivals_per_tenth(originals: Path) -> pd.DataFrame:
+    """Requests of every tenth of a second that has any."""
+    parts = []
+    for trace in TRACES:
+        tenth = read_trace(originals, trace)["time_ns"] // 10**8
+        counts = tenth.value_counts().sort_index()
+        parts.append(
+            pd.DataFrame({"trace": trace, "tenth": counts.index, "requests": counts.to_numpy()})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
 def gap_quantiles(originals: Path) -> pd.DataFrame:
     """Gaps between requests at ``probability = (rank + 1/2) / count``; both ends repeated at 0, 1.
 
@@ -292,6 +304,7 @@ def csv_gz(table: pd.DataFrame) -> bytes:
 TABLES: dict[str, Callable[[Path], bytes]] = {
     "azure_llm_2023_chat_per_second.csv.gz": lambda o: csv_gz(arrivals_per_second(o, "chat")),
     "azure_llm_2023_code_per_second.csv.gz": lambda o: csv_gz(arrivals_per_second(o, "code")),
+    "azure_llm_2023_per_tenth.csv.gz": lambda o: csv_gz(arrivals_per_tenth(o)),
     "azure_llm_2023_gap_quantiles.csv.gz": lambda o: csv_gz(gap_quantiles(o)),
     "azure_llm_2023_token_histogram.csv": lambda o: csv(token_histogram(o)),
     "appserver_requests_hourly.csv.gz": lambda o: csv_gz(appserver_hourly(o)),

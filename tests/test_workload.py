@@ -119,6 +119,14 @@ def test_slow_drift_passes_in_short_windows_only() -> None:
     assert load.dispersion(600.0) > 50
 
 
+def test_drift_is_the_scatter_of_the_rate_without_that_of_the_arrivals() -> None:
+    rng = np.random.default_rng(11)
+    rates = rng.gamma(25.0, 2.0 / 25.0, 2000)  # mean 2/s, coefficient of variation 0.2
+    counts = rng.poisson(60 * rates)
+    assert workload.from_counts(counts, 60.0).drift(60.0) == pytest.approx(0.2, rel=0.05)
+    assert workload.from_counts([5] * 20, 1.0).drift(1.0) == 0.0
+
+
 def test_stamps_rounded_to_seconds_are_judged_by_their_counts() -> None:
     rounded = np.floor(poisson_log(5.0, 3600.0, 6))
     assert workload.characterize(rounded).is_poisson(60.0)
@@ -216,6 +224,7 @@ def test_summary_survives_the_round_trip() -> None:
     assert kept.rate == pytest.approx(load.rate, rel=1e-5)
     assert kept.dispersion(60.0) == pytest.approx(load.dispersion(60.0), rel=1e-5)
     assert kept.is_poisson(60.0) == load.is_poisson(60.0)
+    assert kept.dispersion_curve().index.tolist() == [0.1, 1.0, 10.0, 60.0]
     assert set(summary["dispersion"]) == {"0.1", "1", "10", "60"}
     with pytest.raises(ValueError, match="only the summary"):
         kept.dispersion(7.0)

@@ -1,4 +1,4 @@
-"""Inputs that a reader may replace by a CSV file: request log, hourly demand, price table."""
+"""Inputs that a reader may replace by a CSV file: hourly demand, price table; `logs` has the request log."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from capkit.datasets.files import data_dir
-from capkit.datasets.tables import TRACES, load_arrivals
 
 CATALOGUE_COLUMNS = (
     *("name", "provider", "region", "vcpus", "memory_gib"),
@@ -26,64 +24,7 @@ MAY_BE_EMPTY = (
     *("reserved_1y_usd_h", "reserved_3y_usd_h", "spot_usd_h"),
 )
 OLDEST_PRICE_DAYS = 365
-LATEST_EPOCH_S = 1e11
 WEEK = pd.Timedelta(days=7)
-
-
-def arrival_times(
-    trace: str, rng: np.random.Generator, *, column: str = "timestamp"
-) -> NDArray[np.float64]:
-    """Arrival times in s from 0, sorted.
-
-    Parameters
-    ----------
-    trace : str
-        "chat" or "code": each request of a second gets a uniform position inside it, which
-        keeps every count over whole seconds but not the gaps within a second (`load_gap_quantiles`
-        has those). Otherwise a CSV file with one row a request.
-    rng : numpy.random.Generator
-        Draws the positions; not used for a file.
-    column : str
-        Column of the file: seconds as numbers, or ISO 8601 times. Rows may come in any order.
-
-    Returns
-    -------
-    ndarray
-        One time a request (s); a file's first request is at 0.
-
-    Raises
-    ------
-    ValueError
-        The file or the column does not exist, a value cannot be read (the row is named), the
-        numbers look like milliseconds, or there are fewer than two requests.
-
-    Examples
-    --------
-    >>> times = arrival_times("chat", np.random.default_rng(1))
-    >>> times.size, bool((np.diff(times) >= 0).all())
-    (19366, True)
-    """
-    if trace in TRACES:
-        counts = load_arrivals(trace)
-        start = np.repeat(counts["second"].to_numpy(dtype=float), counts["requests"])
-        return np.sort(start + rng.random(start.size))
-    path = Path(trace)
-    if not path.is_file():
-        raise ValueError(f"a trace is {', '.join(TRACES)} or a CSV file; there is no file {trace}")
-    raw = _read(path, [column])[column]
-    if pd.to_numeric(raw, errors="coerce").notna().mean() >= 0.5:
-        times = _numbers(path, raw).to_numpy()
-        if times.size and times.max() > LATEST_EPOCH_S:
-            raise ValueError(
-                f"{path}, column {column!r}: {times.max():.6g} is no time in seconds; "
-                "divide milliseconds by 1,000"
-            )
-    else:
-        clock = _times(path, raw)
-        times = ((clock - clock.min()) / pd.Timedelta(seconds=1)).to_numpy()
-    if times.size < 2:
-        raise ValueError(f"{path} holds {times.size} request(s); at least 2 are needed")
-    return np.sort(times - times.min())
 
 
 def load_demand(
@@ -210,11 +151,11 @@ def load_catalogue(
     return table[list(CATALOGUE_COLUMNS)].reset_index(drop=True)
 
 
-def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+def _read(path: Path, columns: list[str], rows: int | None = None) -> pd.DataFrame:
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, nrows=rows)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from error
     missing = [column for column in columns if column not in table.columns]
@@ -229,8 +170,8 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def _refuse(path: Path, column: str, wrong: pd.Series, raw: pd.Series, rule: str) -> None:
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        given = raw.astype(object).iloc[row]
+        first = int(np.flatnonzero(wrong)[0])
+        row, given = int(raw.index[first]), raw.astype(object).iloc[first]
         raise ValueError(
             f"{path}, row {row + 1} below the header, column {column!r}: {given!r}; {rule}"
         )

@@ -1,7 +1,6 @@
 """A request log in numbers: `Workload`.
 
-`characterize` reads time stamps, `from_counts` reads counts per step where no stamps were kept; both
-give a `Workload`. Windows start at the first arrival (the first step) and only complete ones count.
+Windows start at the first arrival (the first step of the counts) and only complete ones count.
 """
 
 from __future__ import annotations
@@ -11,16 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
 
-from capkit.workload.checks import checked_counts, checked_times
 from capkit.workload.poisson import dispersion_pvalue, gap_pvalue, resolution_s
-from capkit.workload.summary import restored_fields, summarize
+from capkit.workload.summary import fits, restored_fields, summarize
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 PEAK_WINDOW_S = 60.0
+CURVE_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 3600.0)
 PARTS = 10  # the dispersion test cuts a window into about this many parts
 
 
@@ -41,7 +42,7 @@ class Workload:
     peak_window_s : float
         60 s, or the whole log where that is shorter.
     interarrival_cv2 : float or None
-        Squared coefficient of variation of the gaps, 1 for Poisson; None for counts, which hide the gaps.
+        Squared coefficient of variation of the gaps, 1 for Poisson; None where only counts are known.
     step_s : float
         Step of the counts; 0 where time stamps are known.
     """
@@ -63,6 +64,7 @@ class Workload:
         ValueError if the window is not positive, longer than the log or no multiple of the step of the
         counts, or if only the summary of the log is there.
 
+        >>> from capkit.workload import characterize
         >>> characterize([0.0, 0.5, 1.2, 3.0]).counts(1.0)
         array([2, 1, 0])
         """
@@ -75,8 +77,10 @@ class Workload:
                 "take a shorter window or a longer log"
             )
         if self._times is not None:
-            position = np.floor((self._times - self._times[0]) / window_s).astype(np.int64)
-            return np.asarray(np.bincount(position, minlength=windows)[:windows], dtype=np.int64)
+            # stamps on a lattice belong to the window that they open, however they were rounded
+            edges = self._times[0] + window_s * np.arange(windows + 1)
+            edges -= 2 * np.spacing(self._times[-1])
+            return np.asarray(np.diff(np.searchsorted(self._times, edges)), dtype=np.int64)
         if self._counts is None:
             raise ValueError(
                 "only the summary of this log is here: characterize the log itself for other windows"
@@ -97,6 +101,7 @@ class Workload:
         Lewis, The Statistical Analysis of Series of Events (1966), ch. 4. ValueError if the log holds
         fewer than two complete windows, and as in `counts`.
 
+        >>> from capkit.workload import from_counts
         >>> load = from_counts([2, 0, 2, 0, 2, 0], 1.0)
         >>> round(load.dispersion(1.0), 3), load.dispersion(2.0)
         (1.2, 0.0)
@@ -111,9 +116,42 @@ class Workload:
             )
         return float(counts.var(ddof=1) / counts.mean())
 
+    def dispersion_curve(self) -> pd.Series:
+        """`dispersion` against the window, from 0.1 s to 1 h, where the log holds ten windows or more.
+
+        Of a log of which only the summary is left: at the windows kept in it.
+
+        The curve that decides: where it leaves 1 is the time scale of the bursts, and its slope on two
+        logarithmic axes goes from 0 (independent windows) to 1 (one rate per log).
+
+        >>> from capkit.workload import from_counts
+        >>> from_counts([2, 0] * 20, 1.0).dispersion_curve().round(2).to_dict()
+        {1.0: 1.03, 2.0: 0.0}
+        """
+        if self._times is None and self._counts is None:
+            windows = [float(w) for w in self._summary.get("dispersion", {})]
+        else:
+            windows = [w for w in CURVE_S if fits(self, w)]
+        index = pd.Index(windows, name="window_s")
+        return pd.Series([self.dispersion(w) for w in windows], index, name="idc")
+
+    def drift(self, window_s: float) -> float:
+        """Standard deviation of the rate from window to window over its mean, the Poisson noise taken off.
+
+        Var(counts) = mean + Var(rate) window^2 for a Poisson process whose rate moves (Cox process): 0 where
+        the counts scatter no more than a constant rate makes them.
+
+        >>> from capkit.workload import from_counts
+        >>> round(from_counts([90, 110] * 50, 1.0).drift(1.0), 3)
+        0.01
+        """
+        excess = max(0.0, self.dispersion(window_s) - 1)
+        return float(np.sqrt(excess / (self.rate * window_s)))
+
     def peak_to_mean(self, window_s: float) -> float:
         """Highest count of a window over the mean count.
 
+        >>> from capkit.workload import from_counts
         >>> from_counts([1, 1, 4, 2], 1.0).peak_to_mean(1.0)
         2.0
         """
@@ -127,6 +165,7 @@ class Workload:
     def rate_percentile(self, probability: float, window_s: float = PEAK_WINDOW_S) -> float:
         """Rate (1/s) that the share ``probability`` of the windows does not exceed.
 
+        >>> from capkit.workload import from_counts
         >>> from_counts([1, 2, 3, 4, 5], 2.0).rate_percentile(0.5, 2.0)
         1.5
         """
@@ -137,6 +176,7 @@ class Workload:
     def autocorrelation(self, window_s: float, lag: int = 1) -> float:
         """Correlation of the counts of windows that are ``lag`` windows apart; about 0 for Poisson.
 
+        >>> from capkit.workload import from_counts
         >>> round(from_counts([3, 3, 3, 0, 0, 0], 1.0).autocorrelation(1.0), 3)
         0.5
         """
@@ -179,6 +219,7 @@ class Workload:
         True if `poisson_pvalue` is at least ``level``, the share of true Poisson logs that is refused. A
         long log is refused for a small deviation: how large it is, `dispersion` says.
 
+        >>> from capkit.workload import characterize
         >>> rng = np.random.default_rng(1)
         >>> characterize(np.cumsum(rng.exponential(0.1, 5000))).is_poisson(60.0)
         True
@@ -187,9 +228,33 @@ class Workload:
         """
         return self.poisson_pvalue(window_s) >= level
 
+    def detectable_dispersion(
+        self, window_s: float, *, level: float = 0.01, power: float = 0.9
+    ) -> float:
+        """Smallest IDC within windows that the test by counts would notice with probability ``power``.
+
+        Over m windows of k parts the statistic has about the mean D m (k - 1) and the standard deviation
+        D sqrt(2 m (k - 1)) if the parts' counts scatter D times as much as Poisson's; D solves power =
+        P(statistic > critical value). A log that passes says: no more than this.
+
+        >>> from capkit.workload import from_counts
+        >>> short, long = (from_counts([3, 1, 2, 2] * n, 1.0) for n in (60, 6000))
+        >>> round(short.detectable_dispersion(20.0), 2), round(long.detectable_dispersion(20.0), 2)
+        (1.67, 1.05)
+        """
+        if not (0 < level < 1 and 0 < power < 1):
+            raise ValueError(f"level and power lie between 0 and 1, got {level} and {power}")
+        parts = self._parts(window_s)
+        freedom = (parts - 1) * int((self.counts(window_s) >= 2).sum())
+        if not freedom:
+            raise ValueError(f"no window of {window_s} s holds two requests: take a longer window")
+        critical = stats.chi2.isf(level / 2, freedom)
+        return float(critical / stats.chi2.isf(power, freedom))
+
     def concurrency(self, mean_response_s: float) -> float:
         """Mean number of requests in the system by Little's law, L = lambda W.
 
+        >>> from capkit.workload import from_counts
         >>> from_counts([3, 5], 1.0).concurrency(0.5)
         2.0
         """
@@ -205,6 +270,7 @@ class Workload:
     def from_dict(cls, summary: Mapping[str, Any]) -> Workload:
         """A workload from its summary: `dispersion` and the like answer for the windows kept in it.
 
+        >>> from capkit.workload import from_counts
         >>> kept = Workload.from_dict(from_counts([2, 0] * 50, 1.0).to_dict())
         >>> kept.rate, round(kept.dispersion(1.0), 2)
         (1.0, 1.01)
@@ -215,81 +281,19 @@ class Workload:
         value = self._summary.get(name, {}).get(f"{window_s:g}")
         return None if value is None else float(value)
 
+    def _parts(self, window_s: float) -> int:
+        """Parts into which the dispersion test cuts a window: about ten, whole steps of the counts."""
+        if self._counts is None:
+            return PARTS
+        steps = round(window_s / self.step_s)
+        divisors = [d for d in range(2, steps + 1) if steps % d == 0]
+        if not divisors:
+            raise ValueError(
+                f"counts per {self.step_s} s say nothing about the inside of windows of {window_s} s"
+            )
+        return min(divisors, key=lambda d: abs(d - PARTS))
+
     def _dispersion_pvalue(self, window_s: float) -> float:
-        parts = PARTS
-        if self._counts is not None:
-            steps = round(window_s / self.step_s)
-            divisors = [d for d in range(2, steps + 1) if steps % d == 0]
-            if not divisors:
-                raise ValueError(
-                    f"counts per {self.step_s} s say nothing about the inside of windows of {window_s} s"
-                )
-            parts = min(divisors, key=lambda d: abs(d - PARTS))
+        parts = self._parts(window_s)
         counts = self.counts(window_s / parts)
         return dispersion_pvalue(counts[: counts.size // parts * parts].reshape(-1, parts))
-
-
-def characterize(arrival_times: ArrayLike) -> Workload:
-    """Describe a log of requests by its arrival times.
-
-    Parameters
-    ----------
-    arrival_times : array of float, shape (n,), n >= 2
-        Seconds, ascending (equal ones allowed), not negative; any origin, such as the epoch.
-
-    Raises
-    ------
-    ValueError
-        Empty, one row, not numbers, NaN or infinite, negative, unsorted (never sorted silently: a log
-        out of order may be two logs in one), or all at one instant.
-
-    >>> load = characterize([0.0, 1.0, 2.0, 3.0, 5.0])
-    >>> load.rate, round(load.interarrival_cv2, 3)
-    (0.8, 0.12)
-    """
-    times = checked_times(arrival_times)
-    duration_s = float(times[-1] - times[0])
-    gaps = np.diff(times)
-    rate = gaps.size / duration_s
-    window_s = min(PEAK_WINDOW_S, duration_s)
-    workload = Workload(
-        requests=times.size,
-        duration_s=duration_s,
-        rate=rate,
-        peak_rate=rate,
-        peak_window_s=window_s,
-        interarrival_cv2=float(gaps.var() * rate**2),
-        _times=times,
-    )
-    return workload if window_s == duration_s else _with_peak(workload)
-
-
-def from_counts(counts: ArrayLike, step_s: float) -> Workload:
-    """Describe a log of which only the counts per step of ``step_s`` seconds are known.
-
-    ValueError for counts that are empty, all zero, NaN, negative or fractional, or a step not above 0.
-
-    >>> from_counts([4, 6, 5], 1.0).rate
-    5.0
-    """
-    whole = checked_counts(counts, step_s)
-    duration_s = whole.size * float(step_s)
-    steps = max(1, min(round(PEAK_WINDOW_S / step_s), whole.size))
-    rate = float(whole.sum()) / duration_s
-    return _with_peak(
-        Workload(
-            requests=int(whole.sum()),
-            duration_s=duration_s,
-            rate=rate,
-            peak_rate=rate,
-            peak_window_s=steps * float(step_s),
-            interarrival_cv2=None,
-            _counts=whole,
-            step_s=float(step_s),
-        )
-    )
-
-
-def _with_peak(workload: Workload) -> Workload:
-    peak_rate = float(workload.counts(workload.peak_window_s).max() / workload.peak_window_s)
-    return Workload(**{**workload.__dict__, "peak_rate": peak_rate})

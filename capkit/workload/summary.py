@@ -27,7 +27,7 @@ FIELDS = {
 
 def summarize(workload: Workload) -> dict[str, Any]:
     """The summary that `Workload.to_dict` gives; for the windows that the log can fill."""
-    windows = [w for w in WINDOWS_S if _fits(workload, w)]
+    windows = [w for w in WINDOWS_S if fits(workload, w)]
     tested = [w for w in windows if w >= SHORTEST_TEST_S and (workload.counts(w) >= 2).any()]
     peak_s = workload.peak_window_s
     summary: dict[str, Any] = {key: getattr(workload, name) for name, key in FIELDS.items()}
@@ -48,7 +48,8 @@ def restored_fields(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {name: summary[key] for name, key in FIELDS.items()}
 
 
-def _fits(workload: Workload, window_s: float) -> bool:
+def fits(workload: Workload, window_s: float) -> bool:
+    """Whether the log fills windows of this length often enough for a variance, and not too thinly."""
     windows = workload.duration_s / window_s
     if not MIN_WINDOWS <= windows <= MAX_WINDOWS_PER_REQUEST * workload.requests:
         return False
