@@ -1,5 +1,6 @@
 """The tables that ship, one loader a table, and the originals for whoever wants them."""
 
+from capkit.datasets.classics import load_classic
 from capkit.datasets.files import checksums, data_dir, project_root, verify
 from capkit.datasets.mnist import load_mnist
 from capkit.datasets.originals import ORIGINALS, fetch
@@ -25,6 +26,7 @@ __all__ = [
     "load_arrivals",
     "load_asg_cpu",
     "load_catalogue",
+    "load_classic",
     "load_demand",
     "load_gap_quantiles",
     "load_llm_latency",

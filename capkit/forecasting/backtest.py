@@ -44,6 +44,7 @@ def rolling_forecasts(
     origins: Origins,
     season_lengths: Sequence[int] | None = None,
     refit_every: int | None = None,
+    holidays: pd.Series | None = None,
 ) -> Iterator[Forecast]:
     """Yield the forecast from each origin in turn; parameters as in `backtest`.
 
@@ -56,7 +57,8 @@ def rolling_forecasts(
     positions = _positions(series.index, origins, every, horizon)
     for number, position in enumerate(positions):
         if number == 0 or (refit_every and number % refit_every == 0):
-            fitted = fit(series.iloc[:position], model, season_lengths=season_lengths)
+            known = series.iloc[:position]
+            fitted = fit(known, model, season_lengths=season_lengths, holidays=holidays)
         else:
             fitted = fitted.extend(series.iloc[positions[number - 1] : position])
         yield fitted.forecast(horizon)
@@ -70,6 +72,7 @@ def backtest(
     origins: Origins,
     season_lengths: Sequence[int] | None = None,
     refit_every: int | None = None,
+    holidays: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Score models on forecasts from rolling origins, each made from the past alone.
 
@@ -88,6 +91,8 @@ def backtest(
         Seasons in steps; by default what the frequency suggests.
     refit_every : int, optional
         Estimate the parameters anew at every so many origins; by default once, at the first.
+    holidays : Series, optional
+        Name by date, as in `fit`: a calendar is known in advance, its effects are not.
 
     Returns
     -------
@@ -118,11 +123,13 @@ def backtest(
                 origins=origins,
                 season_lengths=season_lengths,
                 refit_every=refit_every,
+                holidays=holidays,
             )
         )
         season = max(season_lengths or seasons_of(series.index), default=1)
         history = series[series.index < forecasts[0].index[0]]
-        quantiles = {p: np.array([f.quantile(p) for f in forecasts]) for p in QUANTILES}
+        by_origin = np.array([f.quantiles(QUANTILES) for f in forecasts])
+        quantiles = {p: by_origin[:, i] for i, p in enumerate(QUANTILES)}
         actual = np.array([series[f.index] for f in forecasts])
         for steps in horizons:
             truth = actual[:, :steps]
