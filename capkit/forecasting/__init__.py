@@ -5,7 +5,7 @@ index give a `Forecast` with intervals by horizon, or scores over rolling origin
 """
 
 from capkit.forecasting.arima import Arima, HarmonicArima
-from capkit.forecasting.backtest import backtest, rolling_forecasts
+from capkit.forecasting.backtest import backtest, rolling_forecasts, score
 from capkit.forecasting.calendar import holiday_effects, western_holidays
 from capkit.forecasting.calibrated import Calibrated
 from capkit.forecasting.decisions import Provision, plan_ahead, provision, provision_at
@@ -20,6 +20,6 @@ from capkit.forecasting.series import check_series, repair, seasons_of
 __all__ = [
     "MODELS", "Arima", "Best", "Calibrated", "DirectRegression", "Ets", "Fit", "Forecast", "HarmonicArima",
     "Naive", "NotConvergedError", "Prediction", "Provision", "SeasonalNaive", "backtest", "check_series",
-    "coverage", "fit", "holiday_effects", "mase", "newsvendor_ratio", "pinball", "plan_ahead", "provision", "provision_at", "repair", "rolling_forecasts",
+    "coverage", "fit", "holiday_effects", "mase", "newsvendor_ratio", "pinball", "plan_ahead", "provision", "provision_at", "repair", "rolling_forecasts", "score",
     "seasons_of", "wape", "western_holidays",
 ]  # fmt: skip

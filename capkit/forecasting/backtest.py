@@ -64,6 +64,36 @@ def rolling_forecasts(
         yield fitted.forecast(horizon)
 
 
+def score(
+    forecasts: Sequence[Forecast],
+    series: pd.Series,
+    horizon: int | Sequence[int],
+    *,
+    season_lengths: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    """Score one model's forecasts against what came; columns as in `backtest`, a row a horizon."""
+    season = max(season_lengths or seasons_of(series.index), default=1)
+    history = series[series.index < forecasts[0].index[0]]
+    quantiles = np.array([f.quantiles(QUANTILES) for f in forecasts])
+    actual = np.array([series[f.index] for f in forecasts])
+    rows = []
+    for steps in [horizon] if isinstance(horizon, int) else horizon:
+        truth = actual[:, :steps]
+        cut = {p: quantiles[:, i, :steps] for i, p in enumerate(QUANTILES)}
+        rows.append(
+            {
+                "model": forecasts[0].model,
+                "horizon": steps,
+                "wape": wape(truth, cut[0.5]),
+                "mase": mase(truth, cut[0.5], history, season),
+                "pinball": float(np.mean([pinball(truth, q, p) for p, q in cut.items()])),
+                "coverage_80": coverage(truth, cut[0.1], cut[0.9]),
+                "coverage_95": coverage(truth, cut[0.025], cut[0.975]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def backtest(
     series: pd.Series,
     models: str | Model | Sequence[str | Model],
@@ -111,38 +141,18 @@ def backtest(
     """
     series = check_series(series, season_lengths or ())
     horizons = [horizon] if isinstance(horizon, int) else sorted(horizon)
-    rows = []
+    tables = []
     for model in (
         models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
     ):
-        forecasts = list(
-            rolling_forecasts(
-                series,
-                model,
-                horizons[-1],
-                origins=origins,
-                season_lengths=season_lengths,
-                refit_every=refit_every,
-                holidays=holidays,
-            )
+        forecasts = rolling_forecasts(
+            series,
+            model,
+            horizons[-1],
+            origins=origins,
+            season_lengths=season_lengths,
+            refit_every=refit_every,
+            holidays=holidays,
         )
-        season = max(season_lengths or seasons_of(series.index), default=1)
-        history = series[series.index < forecasts[0].index[0]]
-        by_origin = np.array([f.quantiles(QUANTILES) for f in forecasts])
-        quantiles = {p: by_origin[:, i] for i, p in enumerate(QUANTILES)}
-        actual = np.array([series[f.index] for f in forecasts])
-        for steps in horizons:
-            truth = actual[:, :steps]
-            cut = {p: values[:, :steps] for p, values in quantiles.items()}
-            rows.append(
-                {
-                    "model": forecasts[0].model,
-                    "horizon": steps,
-                    "wape": wape(truth, cut[0.5]),
-                    "mase": mase(truth, cut[0.5], history, season),
-                    "pinball": float(np.mean([pinball(truth, q, p) for p, q in cut.items()])),
-                    "coverage_80": coverage(truth, cut[0.1], cut[0.9]),
-                    "coverage_95": coverage(truth, cut[0.025], cut[0.975]),
-                }
-            )
-    return pd.DataFrame(rows)
+        tables.append(score(list(forecasts), series, horizons, season_lengths=season_lengths))
+    return pd.concat(tables, ignore_index=True)
