@@ -160,10 +160,8 @@ class _DirectState:
         origins = np.arange(self.history.size, self.known - 1, -self.season)
         centre = self._centre(self.history, origins)
         came = self.history[origins[1:][:, None] + np.arange(self.season)]
-        weeks = (
-            2 * self.model.around + 1
-        )  # each origin counts as often as those that were learnt from
-        since = np.repeat(came - centre[1:], weeks, axis=0)
+        # an origin since then counts as often as one that was learnt from with its neighbours
+        since = np.repeat(came - centre[1:], 2 * self.model.around + 1, axis=0)
         errors = np.concatenate([since, self._regressions()[1]])
         return Prediction(centre[0, :steps], errors=errors[:, :steps])
 

@@ -54,8 +54,8 @@ class Prediction:
         """Quantiles on the model's scale, shape (probabilities, steps)."""
         if self.errors is None:
             return np.asarray(self.location + ndtri(probabilities)[:, None] * self.sd)
-        centred = self.errors - np.median(self.errors, axis=0)
-        return np.asarray(self.location + np.quantile(centred, probabilities, axis=0))
+        *wanted, median = np.quantile(self.errors, [*probabilities, 0.5], axis=0)
+        return np.asarray(self.location + np.array(wanted) - median)
 
 
 @dataclass(frozen=True)
