@@ -6,6 +6,9 @@ weeks did a year ago. It learns from origins at the same time of the season as t
 Monday midnight from Monday midnights), by Huber's M-estimator, so that one wild week does not write
 the coefficients; what it is told is cleaned of single hours that leap out of their day. Intervals are
 empirical: the errors of those regressions, and of the forecasts made with them since.
+
+The defaults of its constants have the least pinball loss, at 24 and 168 hours, on the weekly origins of 2017 of
+the application server (`benchmarks/forecasting.py`); its figures are taken on 2018 to 2020.
 """
 
 from __future__ import annotations
