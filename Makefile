@@ -41,7 +41,7 @@ reference: $(READY)
 	$(BIN)/python -m capkit notebooks reference $(NB)
 
 bench: $(READY)
-	for figures in workload queueing loadtest serving soak course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
+	for figures in workload training queueing forecasting tco planning autoscaling loadtest serving soak runs course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
 
 # Pin every version anew for all supported Pythons (needs uv).
 lock:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capkit.datasets import load_demand
+from capkit.datasets import load_classic, load_demand
 from capkit.forecasting import (
     MODELS,
     Arima,
@@ -32,32 +32,10 @@ from capkit.forecasting import (
     wape,
 )
 
-# Box and Jenkins, series G: monthly airline passengers 1949-1960, thousands
-AIR = """
-112 118 132 129 121 135 148 148 136 119 104 118 115 126 141 135 125 149 170 170 158 133 114 140
-145 150 178 163 172 178 199 199 184 162 146 166 171 180 193 181 183 218 230 242 209 191 172 194
-196 196 236 235 229 243 264 272 237 211 180 201 204 188 235 227 234 264 302 293 259 229 203 229
-242 233 267 269 270 315 364 347 312 274 237 278 284 277 317 313 318 374 413 405 355 306 271 306
-315 301 356 348 355 422 465 467 404 347 305 336 340 318 362 348 363 435 491 505 404 359 310 337
-360 342 406 396 420 472 548 559 463 407 362 405 417 391 419 461 472 535 622 606 508 461 390 432
-"""
-# Makridakis, Wheelwright and Hyndman (1998): users on a server, a value a minute (R's WWWusage)
-WWW = """
-88 84 85 85 84 85 83 85 88 89 91 99 104 112 126 138 146 151 150 148 147 149 143 132 131 139 147 150
-148 145 140 134 131 131 129 126 126 132 137 140 142 150 159 167 170 171 172 172 174 175 172 172 174
-174 169 165 156 142 131 121 112 104 102 99 99 95 88 84 84 87 89 88 85 86 89 91 91 94 101 110 121 135
-145 149 156 165 171 175 177 182 193 204 208 210 215 222 228 226 222 220
-"""
-
-
-def series(text: str, freq: str) -> pd.Series:
-    values = np.array(text.split(), dtype=float)
-    return pd.Series(values, pd.date_range("1949-01-01", periods=values.size, freq=freq))
-
 
 @pytest.fixture(scope="module")
 def air() -> pd.Series:
-    return series(AIR, "MS")
+    return load_classic("air_passengers")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +80,7 @@ def test_airline_hold_out_of_1960(air: pd.Series) -> None:
 
 
 def test_server_users_by_maximum_likelihood() -> None:
-    state = fit(series(WWW, "min"), Arima((3, 1, 0), log=False), season_lengths=()).state
+    state = fit(load_classic("www_usage"), Arima((3, 1, 0), log=False), season_lengths=()).state
     assert state.result.params == pytest.approx([1.1513, -0.6612, 0.3407, 9.363], abs=5e-4)
     assert state.result.llf == pytest.approx(-252.0, abs=0.05)
 

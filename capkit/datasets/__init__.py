@@ -1,5 +1,6 @@
 """The tables that ship, one loader a table, and the originals for whoever wants them."""
 
+from capkit.datasets.classics import load_classic
 from capkit.datasets.files import checksums, data_dir, project_root, verify
 from capkit.datasets.logs import RequestLog, arrival_times, read_log, stream_log
 from capkit.datasets.mnist import load_mnist
@@ -28,6 +29,7 @@ __all__ = [
     "load_arrivals",
     "load_asg_cpu",
     "load_catalogue",
+    "load_classic",
     "load_demand",
     "load_fine_counts",
     "load_gap_quantiles",

@@ -5,7 +5,10 @@ index give a `Forecast` with intervals by horizon, or scores over rolling origin
 """
 
 from capkit.forecasting.arima import Arima, HarmonicArima
-from capkit.forecasting.backtest import backtest, rolling_forecasts
+from capkit.forecasting.backtest import backtest, rolling_forecasts, score
+from capkit.forecasting.calendar import holiday_effects, western_holidays
+from capkit.forecasting.calibrated import Calibrated
+from capkit.forecasting.decisions import Provision, plan_ahead, provision, provision_at
 from capkit.forecasting.direct import DirectRegression
 from capkit.forecasting.ets import Ets
 from capkit.forecasting.forecast import Forecast, NotConvergedError, Prediction
@@ -15,8 +18,8 @@ from capkit.forecasting.scores import coverage, mase, newsvendor_ratio, pinball,
 from capkit.forecasting.series import check_series, repair, seasons_of
 
 __all__ = [
-    "MODELS", "Arima", "Best", "DirectRegression", "Ets", "Fit", "Forecast", "HarmonicArima",
-    "Naive", "NotConvergedError", "Prediction", "SeasonalNaive", "backtest", "check_series",
-    "coverage", "fit", "mase", "newsvendor_ratio", "pinball", "repair", "rolling_forecasts",
-    "seasons_of", "wape",
+    "MODELS", "Arima", "Best", "Calibrated", "DirectRegression", "Ets", "Fit", "Forecast", "HarmonicArima",
+    "Naive", "NotConvergedError", "Prediction", "Provision", "SeasonalNaive", "backtest", "check_series",
+    "coverage", "fit", "holiday_effects", "mase", "newsvendor_ratio", "pinball", "plan_ahead", "provision", "provision_at", "repair", "rolling_forecasts", "score",
+    "seasons_of", "wape", "western_holidays",
 ]  # fmt: skip

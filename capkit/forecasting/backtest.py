@@ -44,6 +44,7 @@ def rolling_forecasts(
     origins: Origins,
     season_lengths: Sequence[int] | None = None,
     refit_every: int | None = None,
+    holidays: pd.Series | None = None,
 ) -> Iterator[Forecast]:
     """Yield the forecast from each origin in turn; parameters as in `backtest`.
 
@@ -56,10 +57,41 @@ def rolling_forecasts(
     positions = _positions(series.index, origins, every, horizon)
     for number, position in enumerate(positions):
         if number == 0 or (refit_every and number % refit_every == 0):
-            fitted = fit(series.iloc[:position], model, season_lengths=season_lengths)
+            known = series.iloc[:position]
+            fitted = fit(known, model, season_lengths=season_lengths, holidays=holidays)
         else:
             fitted = fitted.extend(series.iloc[positions[number - 1] : position])
         yield fitted.forecast(horizon)
+
+
+def score(
+    forecasts: Sequence[Forecast],
+    series: pd.Series,
+    horizon: int | Sequence[int],
+    *,
+    season_lengths: Sequence[int] | None = None,
+) -> pd.DataFrame:
+    """Score one model's forecasts against what came; columns as in `backtest`, a row a horizon."""
+    season = max(season_lengths or seasons_of(series.index), default=1)
+    history = series[series.index < forecasts[0].index[0]]
+    quantiles = np.array([f.quantiles(QUANTILES) for f in forecasts])
+    actual = np.array([series[f.index] for f in forecasts])
+    rows = []
+    for steps in [horizon] if isinstance(horizon, int) else horizon:
+        truth = actual[:, :steps]
+        cut = {p: quantiles[:, i, :steps] for i, p in enumerate(QUANTILES)}
+        rows.append(
+            {
+                "model": forecasts[0].model,
+                "horizon": steps,
+                "wape": wape(truth, cut[0.5]),
+                "mase": mase(truth, cut[0.5], history, season),
+                "pinball": float(np.mean([pinball(truth, q, p) for p, q in cut.items()])),
+                "coverage_80": coverage(truth, cut[0.1], cut[0.9]),
+                "coverage_95": coverage(truth, cut[0.025], cut[0.975]),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def backtest(
@@ -70,6 +102,7 @@ def backtest(
     origins: Origins,
     season_lengths: Sequence[int] | None = None,
     refit_every: int | None = None,
+    holidays: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Score models on forecasts from rolling origins, each made from the past alone.
 
@@ -88,6 +121,8 @@ def backtest(
         Seasons in steps; by default what the frequency suggests.
     refit_every : int, optional
         Estimate the parameters anew at every so many origins; by default once, at the first.
+    holidays : Series, optional
+        Name by date, as in `fit`: a calendar is known in advance, its effects are not.
 
     Returns
     -------
@@ -106,36 +141,18 @@ def backtest(
     """
     series = check_series(series, season_lengths or ())
     horizons = [horizon] if isinstance(horizon, int) else sorted(horizon)
-    rows = []
+    tables = []
     for model in (
         models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
     ):
-        forecasts = list(
-            rolling_forecasts(
-                series,
-                model,
-                horizons[-1],
-                origins=origins,
-                season_lengths=season_lengths,
-                refit_every=refit_every,
-            )
+        forecasts = rolling_forecasts(
+            series,
+            model,
+            horizons[-1],
+            origins=origins,
+            season_lengths=season_lengths,
+            refit_every=refit_every,
+            holidays=holidays,
         )
-        season = max(season_lengths or seasons_of(series.index), default=1)
-        history = series[series.index < forecasts[0].index[0]]
-        quantiles = {p: np.array([f.quantile(p) for f in forecasts]) for p in QUANTILES}
-        actual = np.array([series[f.index] for f in forecasts])
-        for steps in horizons:
-            truth = actual[:, :steps]
-            cut = {p: values[:, :steps] for p, values in quantiles.items()}
-            rows.append(
-                {
-                    "model": forecasts[0].model,
-                    "horizon": steps,
-                    "wape": wape(truth, cut[0.5]),
-                    "mase": mase(truth, cut[0.5], history, season),
-                    "pinball": float(np.mean([pinball(truth, q, p) for p, q in cut.items()])),
-                    "coverage_80": coverage(truth, cut[0.1], cut[0.9]),
-                    "coverage_95": coverage(truth, cut[0.025], cut[0.975]),
-                }
-            )
-    return pd.DataFrame(rows)
+        tables.append(score(list(forecasts), series, horizons, season_lengths=season_lengths))
+    return pd.concat(tables, ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,8 +54,8 @@ class Prediction:
         """Quantiles on the model's scale, shape (probabilities, steps)."""
         if self.errors is None:
             return np.asarray(self.location + ndtri(probabilities)[:, None] * self.sd)
-        centred = self.errors - np.median(self.errors, axis=0)
-        return np.asarray(self.location + np.quantile(centred, probabilities, axis=0))
+        *wanted, median = np.quantile(self.errors, [*probabilities, 0.5], axis=0)
+        return np.asarray(self.location + np.array(wanted) - median)
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,13 @@ class Forecast:
 
     def quantile(self, p: float) -> pd.Series:
         """What demand stays below with probability ``p`` (strictly between 0 and 1), by step."""
-        if not 0.0 < p < 1.0:
-            raise ValueError(f"a probability lies between 0 and 1, got {p}")
-        values = self.scale.back(self.prediction.quantiles(np.array([p]))[0])
-        return pd.Series(values, self.index, name=f"q{p:g}")
+        return pd.Series(self.quantiles([p])[0], self.index, name=f"q{p:g}")
+
+    def quantiles(self, probabilities: Sequence[float]) -> Array:
+        """Several quantiles at once, shape (probabilities, steps)."""
+        if not all(0.0 < p < 1.0 for p in probabilities):
+            raise ValueError(f"a probability lies between 0 and 1, got {list(probabilities)}")
+        return self.scale.back(self.prediction.quantiles(np.asarray(probabilities, dtype=float)))
 
     def lower(self, level: float) -> pd.Series:
         """Lower bound of the central interval that holds demand with probability ``level``."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from capkit.forecasting.arima import Arima, HarmonicArima
+from capkit.forecasting.calendar import check_holidays, holiday_effects, names_at
 from capkit.forecasting.direct import DirectRegression
 from capkit.forecasting.ets import Ets
 from capkit.forecasting.forecast import Array, Forecast, NotConvergedError, Prediction, Scale
@@ -115,16 +116,24 @@ def make_model(model: str | Model, seasons: Seasons) -> Model:
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model and the stamp where its series ends; ``state`` holds what was estimated."""
+    """A fitted model and the stamp where its series ends; ``state`` holds what was estimated.
+
+    ``effects`` are what the holidays add on the model's scale, by name.
+    """
 
     model: Model
     state: State
     scale: Scale
     last: pd.Timestamp
     freq: Any
+    holidays: pd.Series = field(repr=False)
+    effects: dict[str, float] = field(default_factory=dict)
 
     def _next(self, steps: int) -> pd.DatetimeIndex:
         return pd.date_range(self.last, periods=steps + 1, freq=self.freq)[1:]
+
+    def _effect(self, index: pd.DatetimeIndex) -> Array:
+        return np.array([self.effects.get(n, 0.0) for n in names_at(self.holidays, index)])
 
     def forecast(self, steps: int, levels: Sequence[float] = (0.8, 0.95)) -> Forecast:
         """Forecast the ``steps`` stamps after the series.
@@ -137,19 +146,26 @@ class Fit:
         """
         if steps < 1 or not all(0.0 < level < 1.0 for level in levels):
             raise ValueError(f"need steps >= 1 and levels in (0, 1), got {steps}, {levels}")
-        prediction = self.state.predict(steps)
-        return Forecast(self.model.name, self._next(steps), prediction, self.scale, tuple(levels))
+        index, prediction = self._next(steps), self.state.predict(steps)
+        if self.effects:
+            prediction = replace(prediction, location=prediction.location + self._effect(index))
+        return Forecast(self.model.name, index, prediction, self.scale, tuple(levels))
 
     def extend(self, new: pd.Series) -> Fit:
         """Move on by the values right after the series; the parameters stay as they are."""
         if not new.index.equals(self._next(len(new))):
             raise ValueError(f"the new values must follow {self.last} and leave nothing out")
-        state = self.state.extend(self.scale.to(new.to_numpy(dtype=float)))
+        values = self.scale.to(new.to_numpy(dtype=float))
+        state = self.state.extend(values - self._effect(new.index) if self.effects else values)
         return replace(self, state=state, last=new.index[-1])
 
 
 def fit(
-    series: pd.Series, model: str | Model, *, season_lengths: Sequence[int] | None = None
+    series: pd.Series,
+    model: str | Model,
+    *,
+    season_lengths: Sequence[int] | None = None,
+    holidays: pd.Series | None = None,
 ) -> Fit:
     """Estimate a model on the whole series.
 
@@ -161,6 +177,9 @@ def fit(
         A name of `MODELS`, or an object with ``name``, ``log`` and ``fit``.
     season_lengths : sequence of int, optional
         Seasons in steps; by default what the frequency suggests (`seasons_of`).
+    holidays : Series, optional
+        Name by date, past and to come (`western_holidays`, or a pandas calendar with ``return_name=True``); the effect of
+        each name is estimated on the series (`holiday_effects`).
 
     Raises
     ------
@@ -173,5 +192,12 @@ def fit(
     seasons = seasons_of(checked.index) if season_lengths is None else tuple(sorted(season_lengths))
     made = make_model(model, seasons)
     scale = Scale(0.01 * float(checked.mean()) if made.log else None)
-    state = made.fit(scale.to(checked.to_numpy()), seasons)
-    return Fit(made, state, scale, checked.index[-1], checked.index.freq)
+    values, effects = scale.to(checked.to_numpy()), {}
+    days = pd.Series(dtype=object, index=pd.DatetimeIndex([]))
+    if holidays is not None and seasons:
+        days = check_holidays(holidays)
+        names = names_at(days, checked.index)
+        effects = holiday_effects(values, names, max(seasons))
+        values = values - np.array([effects.get(name, 0.0) for name in names])
+    state = made.fit(values, seasons)
+    return Fit(made, state, scale, checked.index[-1], checked.index.freq, days, effects)

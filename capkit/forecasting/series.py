@@ -79,7 +79,9 @@ def check_series(series: pd.Series, season_lengths: Sequence[int] = ()) -> pd.Se
     return pd.Series(values, index=pd.DatetimeIndex(index, freq=freq), name=series.name)
 
 
-def repair(series: pd.Series, freq: str = "h") -> tuple[pd.Series, pd.DataFrame]:
+def repair(
+    series: pd.Series, freq: str = "h", *, causal: bool = False
+) -> tuple[pd.Series, pd.DataFrame]:
     """Sort, average duplicated stamps, fill gaps and NaN; list every repaired stamp.
 
     A gap takes the mean of the same time a week before and a week after (or the one of them that
@@ -92,6 +94,9 @@ def repair(series: pd.Series, freq: str = "h") -> tuple[pd.Series, pd.DataFrame]
         Values on a DatetimeIndex.
     freq : str
         Step of the repaired index.
+    causal : bool
+        Fill a gap from before it only: the same time a week earlier, else the last value. A backtest needs
+        that; otherwise a forecast may learn from a filled value what came after.
 
     Returns
     -------
@@ -110,9 +115,10 @@ def repair(series: pd.Series, freq: str = "h") -> tuple[pd.Series, pd.DataFrame]
     if not values.index.isin(regular.index).all():
         raise ValueError(f"wrong frequency: not every stamp is on the grid of step {freq!r}")
     missing = regular.index[regular.isna()]
-    around = [regular.reindex(missing + shift).to_numpy() for shift in (-_WEEK, _WEEK)]
+    shifts = (-_WEEK,) if causal else (-_WEEK, _WEEK)
+    around = [regular.reindex(missing + shift).to_numpy() for shift in shifts]
     regular[missing] = pd.DataFrame(around, columns=missing).mean()
-    regular = regular.interpolate().rename(series.name)
+    regular = (regular.ffill() if causal else regular.interpolate()).rename(series.name)
     kind = pd.Series("averaged", repeated).reindex(repeated.union(missing)).fillna("filled")
     log = pd.DataFrame(
         {"time": kind.index, "repair": kind.array, "value": regular[kind.index].array}
