@@ -28,9 +28,7 @@ def separable(program: Program, column_group: Integers) -> bool:
     """Whether no row ties two groups of periods together, except through commitments."""
     if program.relaxed or column_group.max(initial=EVERY) < 1:
         return False
-    return all(
-        np.isin(column_group[row.columns], (EVERY, row.group)).all() for row in program.rows
-    )
+    return all(np.isin(column_group[row.columns], (EVERY, row.group)).all() for row in program.rows)
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,11 @@ def solve_by_groups(
         bound += float(price[group.both] @ free.values) * (1.0 - free.gap)
         if shared.any():
             part = _part(program, group.rows, group.own, program.costs, values)
+            own = np.isin(group.both, group.own)  # its share of the cost is all that is at stake
+            at_stake = float(program.costs[group.own] @ free.values[own])
+            if at_stake > 0.0:
+                total = at_stake + weights[done] * float(program.costs[shared] @ values[shared])
+                limits["gap"] *= total / at_stake
             fixed = solve(part, solver, **limits)
             if fixed.values is None:  # these commitments leave no way: all at once, then
                 left_s = max(deadline - time.monotonic(), 1.0)

@@ -91,7 +91,7 @@ def shadow_prices(fleet: Fleet, change: float = 0.01) -> pd.DataFrame:
         else:  # two tenants apart
             step = 1.0
             kept = [pair for pair in asked["apart"] if f"{pair[0]} and {pair[1]} apart" != family]
-            changes = {"apart": kept}
+            changes = {"apart": kept, "demand": scaled(fleet, 1.0)}
         saved = fleet.total_cost_usd - fleet.again(**changes).total_cost_usd
         rows.append((family, step, saved, saved / step if step else math.nan))
     return pd.DataFrame(rows, columns=["constraint", "eased_by", "saved_usd", "usd_a_unit"])
@@ -243,6 +243,7 @@ def _reason(fleet: Fleet, name: str) -> str:
     resources = [c.removesuffix("_demand") for c in fleet.periods if c.endswith("_demand")]
     if "spot_interruption" not in options:
         options = options.assign(spot_interruption=0.0)
+    limits = options["limit"].fillna(math.inf) if "limit" in options else [math.inf] * len(options)
     reasons = []
     for purchase in offered:
         price = float(options[PURCHASES[purchase]][index])
@@ -251,6 +252,7 @@ def _reason(fleet: Fleet, name: str) -> str:
             for i in range(len(options))
             if i != index and not math.isnan(options[PURCHASES[purchase]][i])
             if (found := replacement(options, resources, (i, purchase), (index, purchase)))
+            and found[0] <= limits[i]
         ]
         if others and min(others)[0] <= price * (1.0 + 1e-12):
             cost, what = min(others)
