@@ -19,8 +19,9 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from capkit.tco.program import EVERY, Floats, Integers, Program
 from capkit.tco.solvers import Solution, solve
 
-LARGE = 2_000
+LARGE = 500
 """Variables from which on a program is decomposed, where it can be."""
+NOISE = 1e-9  # USD; what a dual price is not exact to
 FIRST = 0.25  # share of the time for the commitments
 
 
@@ -79,7 +80,7 @@ def solve_by_groups(
         each_s = (deadline - time.monotonic()) / (len(groups) - done) / (1 + shared.any())
         limits = {"gap": gap / 4.0, "time_limit_s": max(each_s, 0.05)}
         fair = duals[group.rows] @ program.matrix[group.rows] + weights[done] * left_over
-        price = np.where(shared, np.maximum(fair, 0.0), program.costs)
+        price = np.where(shared, np.where(np.abs(fair) < NOISE, 0.0, fair), program.costs)
         free = solve(_part(program, group.rows, group.both, price), solver, **limits)
         if free.values is None:
             return Solution(None, proven=True, gap=0.0)
