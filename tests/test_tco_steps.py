@@ -168,7 +168,7 @@ def test_what_is_barred_is_not_bought():
 
 
 @pytest.mark.more
-@pytest.mark.parametrize("solver", ["cbc", "cplex", "gurobi"])
+@pytest.mark.parametrize("solver", ["cbc", "cplex", "gurobi", "scip"])
 @pytest.mark.parametrize("step", STEPS)
 def test_every_solver_agrees_on_every_step(step, solver):
     require(solver in installed_solvers(), solver, 'python -m pip install -e ".[solvers]"')
