@@ -277,24 +277,38 @@ def test_unknown_solver_lists_the_installed_ones():
         "CPLEX Error  1016: Community Edition. Problem size limits exceeded.",
     ],
 )
-def test_a_model_too_large_for_its_licence_says_so_by_name(monkeypatch, words):
+def test_a_model_too_large_for_its_licence_is_solved_by_highs_and_says_so(monkeypatch, words):
     class Limited:
         def solve(self, *_):
             raise RuntimeError(words)
 
-    monkeypatch.setattr(solvers_module, "_to_pulp", lambda program: (Limited(), []))
-    with pytest.raises(SolverLimitError, match=r"highs: its installed licence is limited in size"):
-        optimize(OPTIONS, 5)
+    usual = solvers_module._to_pulp
+    tried = []
+
+    def limited_once(program):
+        tried.append(program)
+        return (Limited(), []) if len(tried) == 1 else usual(program)
+
+    monkeypatch.setattr(solvers_module, "_to_pulp", limited_once)
+    with pytest.warns(
+        UserWarning, match=r"cbc: its installed licence is limited.*by highs instead"
+    ):
+        fleet = optimize(OPTIONS, 5, solver="cbc")
+    assert fleet.total_cost_usd == optimize(OPTIONS, 5).total_cost_usd
+    assert fleet.solver == "highs, for cbc"
 
 
 @pytest.mark.more
 @pytest.mark.parametrize("solver", ["cplex", "gurobi"])
-def test_limited_licence_gives_the_optimum_and_refuses_a_large_model(solver):
+def test_limited_licence_gives_the_optimum_and_solves_a_large_model_in_parts(solver):
     require(solver in installed_solvers(), solver, 'python -m pip install -e ".[solvers]"')
     assert optimize(OPTIONS, 5, solver=solver).cost_usd_h == optimize(OPTIONS, 5).cost_usd_h
     demand = {"capacity": np.arange(1.0, 420.0), "memory_gib": np.arange(420.0, 1.0, -1.0)}
     with pytest.raises(SolverLimitError, match=solver):
-        optimize(OPTIONS, demand, solver=solver, purchases=("on_demand", "spot"))
+        rows = [Row("served", np.array([n]), np.ones(1), 0.5, 0) for n in range(2_500)]
+        solve(Program(np.ones(2_500), tuple(rows)), solver)
+    fleet = optimize(OPTIONS, demand, solver=solver, purchases=("on_demand", "spot"))
+    assert fleet.solver == solver  # by groups of periods, each small enough for the licence
 
 
 def test_time_limit_returns_the_best_found_with_its_gap():

@@ -10,120 +10,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations
-from typing import Any, TypeAlias
+from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capkit.tco.program import Floats, Integers, Program, Row
+from capkit.tco.dominance import sold, undominated
+from capkit.tco.inputs import COMMITTED, PURCHASES, Terms
+from capkit.tco.program import EVERY, Floats, Integers, Program, Row
 
-# What a machine can be bought as -> the column of its price in USD/h.
-PURCHASES = {
-    "on_demand": "cost_usd_h",
-    "reserved_1y": "reserved_1y_usd_h",
-    "reserved_3y": "reserved_3y_usd_h",
-    "spot": "spot_usd_h",
-}
-COMMITTED = ("reserved_1y", "reserved_3y")  # paid in every period, used or not
-
-Demand: TypeAlias = (
-    "float | Sequence[float] | Floats | pd.Series | pd.DataFrame | Mapping[str, Any]"
-)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The conditions of a plan; see `capkit.tco.optimize` for what each one means."""
-
-    purchases: tuple[str, ...]
-    period_h: float
-    zones: int
-    lost_zones: int
-    spot_share: float
-    minimum_each: int
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in self.purchases if name not in PURCHASES]
-        if unknown or not self.purchases:
-            raise ValueError(
-                f"purchases must name some of {', '.join(PURCHASES)}, got {list(self.purchases)}"
-            )
-        if self.zones < 1 or not 0 <= self.lost_zones < self.zones:
-            raise ValueError(
-                f"lost_zones must lie between 0 and zones - 1, got zones={self.zones}, "
-                f"lost_zones={self.lost_zones}"
-            )
-        if not 0.0 <= self.spot_share <= 1.0:
-            raise ValueError(f"spot_share is a share between 0 and 1, got {self.spot_share}")
-        if not (math.isfinite(self.period_h) and self.period_h > 0.0):
-            raise ValueError(f"period_h must be a positive number of hours, got {self.period_h}")
-        if self.minimum_each < 0:
-            raise ValueError(f"minimum_each must not be negative, got {self.minimum_each}")
-
-
-def read_demand(demand: Demand) -> pd.DataFrame:
-    """Demand as a table: one row a period, one column a resource (``capacity`` if only one is given).
-
-    >>> read_demand({"capacity": [5, 7], "memory_gib": 3})
-       capacity  memory_gib
-    0       5.0         3.0
-    1       7.0         3.0
-    """
-    if not isinstance(demand, (pd.DataFrame, Mapping)):
-        demand = {"capacity": demand}
-    columns = {str(k): np.atleast_1d(np.asarray(v, dtype=float)) for k, v in demand.items()}
-    lengths = {values.size for values in columns.values()} - {1}
-    if not columns or 0 in lengths or len(lengths) > 1:
-        sizes = {name: values.size for name, values in columns.items()}
-        raise ValueError(f"every resource needs one number, or one a period; got lengths {sizes}")
-    table = pd.DataFrame(
-        {k: np.broadcast_to(v, max(lengths, default=1)) for k, v in columns.items()}
-    )
-    for name, values in table.items():
-        if not (np.isfinite(values) & (values >= 0.0)).all():
-            raise ValueError(
-                f"demand for {name} must be finite and not negative, got {values.min():g}"
-            )
-    return table
-
-
-def read_options(options: pd.DataFrame, resources: Sequence[str], terms: Terms) -> pd.DataFrame:
-    """The columns of ``options`` that the program needs, checked, with ``limit`` (inf: none)."""
-    prices = [PURCHASES[purchase] for purchase in terms.purchases]
-    needed = ["name", *prices, *resources]
-    missing = [column for column in needed if column not in options.columns]
-    if missing:
-        raise ValueError(
-            f"options lacks the columns {missing}; it has {[str(c) for c in options.columns]}"
-        )
-    table = options.reset_index(drop=True)
-    names = table["name"].astype(str)
-    if table.empty or names.duplicated().any():
-        raise ValueError(
-            "options needs at least one row, and each name once; got "
-            f"{sorted(names[names.duplicated()]) or 'none'}"
-        )
-    values = table[[*prices, *resources]].astype(float)
-    for price in prices:
-        if (values[price] < 0.0).any():
-            raise ValueError(f"{price} is negative for {list(names[values[price] < 0.0])}")
-    if values[prices].isna().all(axis=None):
-        raise ValueError(f"no option has a price in {prices}")
-    if "on_demand" in terms.purchases and values["cost_usd_h"].isna().any():
-        raise ValueError(f"cost_usd_h is missing for {list(names[values['cost_usd_h'].isna()])}")
-    for resource in resources:
-        bad = ~(np.isfinite(values[resource]) & (values[resource] >= 0.0))
-        bad |= (values[resource] == 0.0) & (len(resources) == 1)
-        if bad.any():
-            raise ValueError(f"{resource} must be positive; it is not for {list(names[bad])}")
-        if not values[resource].any():
-            raise ValueError(f"{resource} is demanded, but no option has any of it")
-    limit = table["limit"].astype(float).fillna(np.inf) if "limit" in table else np.inf
-    result = pd.concat([names, values], axis=1).assign(limit=limit)
-    if (result["limit"] < 0.0).any():
-        raise ValueError(f"limit is negative for {list(names[result['limit'] < 0.0])}")
-    return result
+TABLED = "capacity"  # the resource that the tables of `carried` are about
 
 
 def grid(capacities: Floats) -> float:
@@ -142,12 +39,13 @@ def grid(capacities: Floats) -> float:
 
 @dataclass(frozen=True)
 class Column:
-    """One variable: how many machines of an option, bought so, in a zone, in a group of periods."""
+    """Machines of an option, bought so, in a zone, for a pool of tenants, in a group of periods."""
 
     option: int
     purchase: str
     zone: int
-    group: int  # -1: in all periods (a commitment)
+    pool: int
+    group: int  # EVERY: in all periods (a commitment)
     usd_h: float
 
 
@@ -156,78 +54,293 @@ class Formulation:
     """The program and what its variables mean."""
 
     options: pd.DataFrame
-    demand: pd.DataFrame
+    demand: Mapping[str, pd.DataFrame]
+    terms: Terms
     group: Integers  # of each period; periods of one group need the same machines
     zone_copies: int  # how many zones each zone of the program stands for
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...]  # the first variables; the others are auxiliary
+    assigned: Mapping[tuple[int, int], int]  # (tenant, pool) -> variable, where tenants are apart
+    column_group: Integers  # of every variable
     program: Program
 
 
 def formulate(
-    options: pd.DataFrame, demand: pd.DataFrame, terms: Terms, *, relaxed: bool
+    options: pd.DataFrame,
+    demand: Mapping[str, pd.DataFrame],
+    terms: Terms,
+    *,
+    relaxed: bool = False,
+    reduced: bool = False,
 ) -> Formulation:
     """Write the program.
 
-    Two reductions keep it small and lose nothing. Capacities are multiples of a common grid, so demand
-    is rounded up to it, and periods that then need the same are one group. Where the surviving zones
+    Two reductions keep it small and lose nothing. Where capacities are multiples of a common grid,
+    demand is rounded up to it; periods that need the same are then one group. Where the surviving zones
     are one and nothing ties the zones together, each zone solves the same program: it is solved once.
+    ``reduced`` writes only the columns that `undominated` names.
     """
-    resources = list(demand.columns)
-    per_machine = options[resources].to_numpy()
-    needed = demand.to_numpy()
-    units = np.array([grid(per_machine[:, k]) for k in range(len(resources))])
-    if not relaxed:
-        steps = np.where(units > 0.0, units, 1.0)
-        needed = np.where(units > 0.0, np.ceil(needed / steps - 1e-9) * steps, needed)
-    levels, group = np.unique(needed, axis=0, return_inverse=True)
-    group = group.reshape(-1)
-    periods = np.bincount(group)
+    writer = _Writer(options, demand, terms, rounded=not relaxed, reduced=reduced)
+    writer.assign_tenants()
+    for group, pool in product(range(writer.groups), range(writer.pools)):
+        writer.meet_demand(group, pool)
+    for group in range(writer.groups):
+        writer.limit(group)
+    writer.spend()
+    if writer.rolling:
+        writer.start_and_run()
+    return Formulation(
+        options,
+        demand,
+        terms,
+        writer.group,
+        writer.copies,
+        tuple(writer.columns),
+        writer.assigned,
+        np.array(writer.variable_groups, dtype=np.int64),
+        Program(np.array(writer.costs), tuple(writer.rows), relaxed),
+    )
 
-    surviving = terms.zones - terms.lost_zones
-    tied = bool(np.isfinite(options["limit"]).any()) or terms.minimum_each > 0
-    copies = terms.zones if surviving == 1 and not tied else 1
-    zones = terms.zones // copies
-    survivors = list(combinations(range(zones), 1 if copies > 1 else surviving))
 
-    columns = [
-        Column(option, purchase, zone, g, float(price))
-        for purchase in terms.purchases
-        for option, price in enumerate(options[PURCHASES[purchase]])
-        if not math.isnan(price)
-        for zone in range(zones)
-        for g in ([-1] if purchase in COMMITTED else range(periods.size))
-    ]
-    option = np.array([column.option for column in columns])
-    zone = np.array([column.zone for column in columns])
-    column_group = np.array([column.group for column in columns])
-    is_spot = np.array([column.purchase == "spot" for column in columns])
-    scale = np.where(units > 0.0, units, per_machine.max(axis=0))
-    share = terms.spot_share
+class _Writer:
+    """Variables and rows as they are written: the machines first."""
 
-    rows: list[Row] = []
-    for g in range(periods.size):
-        here = (column_group == -1) | (column_group == g)
-        for k, resource in enumerate(resources):
-            amount = per_machine[option, k] / scale[k]
-            for kept in survivors:
-                inside = np.flatnonzero(here & np.isin(zone, kept) & (amount > 0.0))
-                bound = float(levels[g, k] / scale[k])
-                rows.append(Row(f"demand for {resource}", inside, amount[inside], bound, g))
-            if is_spot.any():
-                firm = np.where(is_spot, share - 1.0, share) * amount
-                for one in range(zones):
-                    inside = np.flatnonzero(here & (zone == one) & (firm != 0.0))
-                    rows.append(Row("spot share", inside, firm[inside], 0.0, g))
-        for index, (name, limit) in enumerate(zip(options["name"], options["limit"], strict=True)):
-            inside = np.flatnonzero(here & (option == index))
-            ones = np.ones(inside.size)
+    def __init__(
+        self,
+        options: pd.DataFrame,
+        demand: Mapping[str, pd.DataFrame],
+        terms: Terms,
+        *,
+        rounded: bool,
+        reduced: bool,
+    ) -> None:
+        self.options, self.terms, self.tenants = options, terms, list(demand)
+        self.resources = list(demand[self.tenants[0]].columns)
+        self.per_machine = options[self.resources].to_numpy()
+        self.here = 1.0 - options["spot_interruption"].to_numpy()  # of a spot machine, on average
+        units = np.array([grid(self.per_machine[:, k]) for k in range(len(self.resources))])
+        self.scale = np.where(units > 0.0, units, self.per_machine.max(axis=0))
+        self._group_periods(
+            np.array([table.to_numpy() for table in demand.values()]), units, rounded
+        )
+        self._lay_out_zones()
+        self.pools = len(self.tenants) if terms.apart else 1
+        hours = np.append(np.bincount(self.group), self.group.size) * terms.period_h * self.copies
+        self.hours = hours  # that a variable of each group stands for; the last one: of EVERY
+
+        self.costs: list[float] = []
+        self.variable_groups: list[int] = []
+        self.rows: list[Row] = []
+        self.assigned: dict[tuple[int, int], int] = {}
+        pairs = undominated(options, self.resources, terms) if reduced else sold(options, terms)
+        self.columns = [
+            Column(i, purchase, zone, pool, g, float(options[PURCHASES[purchase]].iloc[i]))
+            for i, purchase in pairs
+            for zone in range(self.zones)
+            for pool in range(self.pools)
+            for g in ([EVERY] if purchase in COMMITTED else range(self.groups))
+        ]
+        for column in self.columns:
+            self.variable(column.group, column.usd_h * hours[column.group])
+        self.option, self.zone, self.pool, self.of = (
+            np.array([getattr(column, field) for column in self.columns], dtype=np.int64)
+            for field in ("option", "zone", "pool", "group")
+        )
+        self.is_spot = np.array([column.purchase == "spot" for column in self.columns])
+
+    def _group_periods(self, needed: Floats, units: Floats, rounded: bool) -> None:
+        """``needed``: tenants by periods by resources."""
+        terms = self.terms
+        if not terms.apart:  # everybody may share: one demand, their sum
+            needed = needed.sum(axis=0, keepdims=True)
+        if rounded and not (terms.apart or terms.carried or (self.here < 1.0).any()):
+            steps = np.where(units > 0.0, units, 1.0)
+            needed = np.where(units > 0.0, np.ceil(needed / steps - 1e-9) * steps, needed)
+        flat = needed.transpose(1, 0, 2).reshape(needed.shape[1], -1)
+        self.rolling = bool(self.options["startup_usd"].any()) or terms.minimum_run > 1
+        if self.rolling:  # what runs depends on what ran before: no two periods are alike
+            levels, self.group = flat, np.arange(len(flat))
+        else:
+            levels, group = np.unique(flat, axis=0, return_inverse=True)
+            self.group = group.reshape(-1).astype(np.int64)
+        self.groups = len(levels)
+        self.levels = levels.reshape(self.groups, *needed.shape[::2])
+
+    def _lay_out_zones(self) -> None:
+        terms = self.terms
+        surviving = terms.zones - terms.lost_zones
+        tied = bool(np.isfinite(self.options["limit"]).any()) or terms.minimum_each > 0
+        tied = tied or bool(terms.caps) or bool(terms.budgets)
+        self.copies = terms.zones if surviving == 1 and not tied else 1
+        self.zones = terms.zones // self.copies
+        self.survivors = list(combinations(range(self.zones), 1 if self.copies > 1 else surviving))
+
+    def variable(self, group: int, cost: float = 0.0) -> int:
+        """Add a variable and return its place."""
+        self.costs.append(cost)
+        self.variable_groups.append(group)
+        return len(self.costs) - 1
+
+    def row(
+        self,
+        family: str,
+        columns: Sequence[int] | Integers,
+        coefficients: Sequence[float] | Floats,
+        lower: float,
+        group: int,
+        steps: Sequence[float] | None = None,
+    ) -> None:
+        """Add a row without its zeros."""
+        factors = np.asarray(coefficients, dtype=float)
+        kept = factors != 0.0
+        fewer = None if steps is None else np.asarray(steps, dtype=float)[kept]
+        places = np.asarray(columns, dtype=np.int64)[kept]
+        self.rows.append(Row(family, places, factors[kept], float(lower), group, fewer))
+
+    def assign_tenants(self) -> None:
+        """Every tenant lives in one pool (of those of the tenants up to itself), apart from whom it must."""
+        if not self.terms.apart:
+            return
+        for tenant in range(len(self.tenants)):
+            mine = [self.variable(EVERY) for _ in range(tenant + 1)]
+            self.assigned |= {(tenant, pool): place for pool, place in enumerate(mine)}
+            for sign in (1.0, -1.0):
+                self.row("", mine, [sign] * len(mine), sign, EVERY)
+        for names in self.terms.apart:
+            one, other = sorted(self.tenants.index(name) for name in names)
+            for pool in range(one + 1):
+                both = [self.assigned[one, pool], self.assigned[other, pool]]
+                self.row(f"{names[0]} and {names[1]} apart", both, [-1.0, -1.0], -1.0, EVERY)
+
+    def meet_demand(self, g: int, pool: int) -> None:
+        """Demand after any loss, the shares of spot machines and of zones: one pool, one group."""
+        terms = self.terms
+        inside = np.flatnonzero((self.pool == pool) & np.isin(self.of, (EVERY, g)))
+        tables = self._tables(g, inside)
+        present = np.where(self.is_spot[inside], self.here[self.option[inside]], 1.0)
+        tenants = [t for t, p in self.assigned if p == pool]
+        askers = [self.assigned[t, pool] for t in tenants]
+        for k, resource in enumerate(self.resources):
+            whole = self.per_machine[self.option[inside], k] / self.scale[k]
+            levels = self.levels[g, :, k] / self.scale[k]
+            asked, fixed = -levels[tenants], 0.0 if terms.apart else float(levels.sum())
+            tabled = resource == TABLED
+            amount = whole * present
+            if tabled:
+                amount[np.isin(self.option[inside], list(terms.carried_options(self.options)))] = 0
+            for kept in self.survivors:
+                alive = np.isin(self.zone[inside], kept)
+                pooled = [entry for entry in tables if tabled and entry[0] in kept]
+                places = [*inside[alive], *(entry[1] for entry in pooled), *askers]
+                rates = [entry[2] / self.scale[k] for entry in pooled]
+                steps = [entry[3] / self.scale[k] for entry in pooled]
+                self.row(
+                    f"demand for {resource}",
+                    places,
+                    [*amount[alive], *rates, *asked],
+                    fixed,
+                    g,
+                    [*amount[alive], *steps, *np.zeros(len(askers))],
+                )
+                if terms.spare_machines:
+                    places = [*inside[alive], *askers]
+                    self._spare(resource, places, amount[alive], asked, fixed, levels.sum(), g)
+            for zone in range(self.zones):
+                at = self.zone[inside] == zone
+                if self.is_spot.any():
+                    firm = terms.spot_share - self.is_spot[inside]
+                    self.row("spot share", inside[at], (firm * whole)[at], 0.0, g)
+                if terms.zone_share < 1.0 and self.copies == 1:
+                    self.row("zone share", inside, (terms.zone_share - at) * whole, 0.0, g)
+
+    def _tables(self, g: int, inside: Integers) -> list[tuple[int, int, float, float]]:
+        """Exact capacity of pools: at most one variable "n machines" a type and zone is 1.
+
+        Returns (zone, variable, what n machines carry, what the nth adds) of all of them.
+        """
+        entries = []
+        for option, rates in self.terms.carried_options(self.options).items():
+            for zone in range(self.zones):
+                mine = inside[(self.option[inside] == option) & (self.zone[inside] == zone)]
+                numbers = np.arange(1, rates.size + 1)
+                places = [self.variable(g) for _ in numbers]
+                present = np.where(self.is_spot[mine], self.here[option], 1.0)
+                self.row("", [*mine, *places], [*present, *(-numbers)], 0.0, g)
+                self.row("", places, -np.ones(numbers.size), -1.0, g)
+                steps = np.diff(rates, prepend=0.0)
+                entries += [
+                    (zone, *entry) for entry in zip(places, rates.tolist(), steps, strict=True)
+                ]
+        return entries
+
+    def _spare(
+        self,
+        resource: str,
+        places: Sequence[int],
+        amount: Floats,
+        asked: Floats,
+        fixed: float,
+        most: float,
+        g: int,
+    ) -> None:
+        """The demand without the k largest machines, exactly.
+
+        The k largest amounts are the least of ``k h + sum x max(r - h, 0)`` over h, and that least lies
+        at one of the amounts: for one h of them, ``sum x min(r, h) - k h >= demand`` must hold.
+        """
+        spare = self.terms.spare_machines
+        chosen = []
+        for height in np.unique(np.append(amount, 0.0)):
+            choice = self.variable(g)
+            chosen.append(choice)
+            lowest = spare * height + most  # the row of an h that is not chosen asks for nothing
+            self.row(
+                f"{spare} spare machines for {resource}",
+                [*places, choice],
+                [*np.minimum(amount, height), *asked, -lowest],
+                fixed - most,
+                g,
+            )
+        self.row("", chosen, np.ones(len(chosen)), 1.0, g)
+
+    def limit(self, g: int) -> None:
+        """Limits, least numbers and caps: all pools and zones together, one group."""
+        inside = np.flatnonzero(np.isin(self.of, (EVERY, g)))
+        for index, (name, limit) in enumerate(
+            zip(self.options["name"], self.options["limit"], strict=True)
+        ):
+            mine = inside[self.option[inside] == index]
+            ones = np.ones(mine.size)
             if math.isfinite(limit):
-                family = f"limit of {name}"
-                rows.append(Row(family, inside, -ones, -math.floor(limit), g))
-            if terms.minimum_each:
-                family = "minimum of each option"
-                rows.append(Row(family, inside, ones, float(terms.minimum_each), g))
-    in_periods = np.append(periods, len(demand))[column_group]  # a commitment: all of them
-    costs = np.array([column.usd_h for column in columns]) * in_periods * terms.period_h * copies
-    program = Program(costs, tuple(rows), relaxed)
-    return Formulation(options, demand, group, copies, tuple(columns), program)
+                self.row(f"limit of {name}", mine, -ones, -math.floor(limit), g)
+            if self.terms.minimum_each:
+                self.row("minimum of each option", mine, ones, self.terms.minimum_each, g)
+        for name, most in self.terms.caps.items():
+            each = self.options[name].to_numpy()[self.option[inside]]
+            self.row(f"cap on {name}", inside, -each, -most, g)
+
+    def spend(self) -> None:
+        """Budgets: what all machines may use over all periods."""
+        for name, most in self.terms.budgets.items():
+            used = self.options[name].to_numpy()[self.option] * self.hours[self.of]
+            self.row(f"budget of {name}", np.arange(used.size), -used, -most, EVERY)
+
+    def start_and_run(self) -> None:
+        """Starts of the machines that follow the load, and how long they then run; periods repeat."""
+        place = {
+            (c.option, c.purchase, c.zone, c.pool, c.group): n
+            for n, c in enumerate(self.columns)
+            if c.group != EVERY
+        }
+        usd = self.options["startup_usd"].to_numpy() * self.copies
+        start = {key: self.variable(key[-1], usd[key[0]]) for key in place}
+
+        def at(table: Mapping[Any, int], key: tuple[Any, ...], back: int) -> int:
+            return table[*key[:-1], (key[-1] - back) % self.groups]
+
+        for key, here in place.items():
+            self.row("", [start[key], here, at(place, key, 1)], [1.0, -1.0, 1.0], 0.0, key[-1])
+            if self.terms.minimum_run > 1:
+                span = range(min(self.terms.minimum_run, self.groups))
+                recent = [at(start, key, back) for back in span]
+                coefficients = [1.0, *(-1.0 for _ in recent)]
+                self.row("minimum run", [here, *recent], coefficients, 0.0, key[-1])

@@ -117,7 +117,11 @@ def solve(
     if program.relaxed:
         return Solution(values, proven, 0.0)
     if solver == "highs":
-        return Solution(values, proven, float(problem.solverModel.getInfo().mip_gap))
+        reached = float(problem.solverModel.getInfo().mip_gap)
+        known = (
+            bool(np.isfinite(reached)) or not program.costs @ values
+        )  # nothing is cheaper than 0
+        return Solution(values, proven, reached if np.isfinite(reached) else float(not known))
     return Solution(values, proven, gap if proven else _gap_to_relaxation(program, values))
 
 
