@@ -87,9 +87,12 @@ def measure_memory(batch_sizes: Sequence[int]) -> pd.DataFrame:
 
     Raises
     ------
+    ValueError
+        A batch size below 1.
     RuntimeError
         A process ended before it could answer, with the end of what it said.
     """
+    step_memory_mib(batch_sizes)
     rows = []
     for size in batch_sizes:
         code = f"from capkit.training import memory; memory.main({int(size)})"
