@@ -64,7 +64,7 @@ def daly_interval_s(checkpoint_s: float, mtbf_s: float) -> float:
     Examples
     --------
     >>> round(daly_interval_s(50.0, 10_000.0), 1)
-    967.0
+    966.9
     """
     _check(checkpoint_s=checkpoint_s, mtbf_s=mtbf_s)
     if checkpoint_s >= 2 * mtbf_s:
@@ -93,7 +93,7 @@ def expected_run_s(
     Examples
     --------
     >>> round(expected_run_s(36_000.0, 1000.0, 50.0, 10_000.0, restart_s=60.0))
-    40072
+    40096
     """
     _check(work_s=work_s, interval_s=interval_s, checkpoint_s=checkpoint_s, mtbf_s=mtbf_s)
     if not 0 <= restart_s < math.inf:
