@@ -99,6 +99,40 @@ def _gpu_readings() -> dict[str, Callable[[], float]]:
     return readings
 
 
+def peak_mib() -> float:
+    """Largest resident memory of this process so far, by the operating system's own record (MiB).
+
+    >>> peak_mib() > 1
+    True
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        found = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(found.split()[1]) / 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (MIB if platform.system() == "Darwin" else 1024)
+
+
+def _machine_readings() -> tuple[dict[str, float], dict[str, float]]:
+    """Counters of the whole machine: (CPU seconds busy by core), (bytes); what it lacks is left out."""
+    busy = {
+        f"core{index}_percent": sum(times) - times.idle - getattr(times, "iowait", 0.0)
+        for index, times in enumerate(psutil.cpu_times(percpu=True))
+    }
+    networks = psutil.net_io_counters(pernic=True).values()
+    moved: dict[str, float] = {"received_mib_s": sum(nic.bytes_recv for nic in networks)}
+    disks = psutil.disk_io_counters()
+    if disks is not None:
+        moved |= {"read_mib_s": disks.read_bytes, "written_mib_s": disks.write_bytes}
+    return busy, moved
+
+
+def _rates(before: dict[str, float], now: dict[str, float], unit: float) -> dict[str, float]:
+    return {name: (now[name] - before[name]) / unit for name in now}
+
+
 class Sampler:
     """Sample a process at a steady interval from a thread of this one, as a context manager.
 
@@ -108,6 +142,8 @@ class Sampler:
         Seconds between samples, at least 0.01.
     pid : int, optional
         The process to watch; this one without it. Sampling stops quietly when it ends.
+    whole_machine : bool
+        Sample every core, the disks and what the networks receive, too.
 
     Attributes
     ----------
@@ -127,7 +163,9 @@ class Sampler:
     ['t_s', 'cpu_percent', 'memory_mib']
     """
 
-    def __init__(self, interval_s: float = 0.1, pid: int | None = None) -> None:
+    def __init__(
+        self, interval_s: float = 0.1, pid: int | None = None, *, whole_machine: bool = False
+    ) -> None:
         if not interval_s >= 0.01:
             raise ValueError(
                 f"interval_s must be at least 0.01 s, got {interval_s}: sampling faster would "
@@ -138,6 +176,7 @@ class Sampler:
         except (psutil.NoSuchProcess, ValueError) as error:
             raise ValueError(f"pid must be a running process, got {pid}") from error
         self.interval_s = interval_s
+        self._machine = _machine_readings if whole_machine else lambda: ({}, {})
         self.cost_cpu_s = 0.0
         self._rows: list[dict[str, float]] = []
         self._stop = threading.Event()
@@ -172,10 +211,12 @@ class Sampler:
         gpu = _gpu_readings()
         try:
             before_t, before_cpu, before_sent = self._begin, self._begin_cpu_s, self._sent()
+            before_busy, before_moved = self._machine()
             stopped = False
             while not stopped:
                 stopped = self._stop.wait(self.interval_s)
                 now, cpu_s, sent = time.perf_counter(), self._cpu_s(), self._sent()
+                busy, moved = self._machine()
                 if stopped and self._rows and now - before_t < self.interval_s / 2:
                     break
                 self._rows.append(
@@ -184,10 +225,13 @@ class Sampler:
                         "cpu_percent": 100 * (cpu_s - before_cpu) / (now - before_t),
                         "memory_mib": self._process.memory_info().rss / MIB,
                         "sent_mib_s": (sent - before_sent) / MIB / (now - before_t),
+                        **_rates(before_busy, busy, (now - before_t) / 100),
+                        **_rates(before_moved, moved, (now - before_t) * MIB),
                         **{column: read() for column, read in gpu.items()},
                     }
                 )
                 before_t, before_cpu, before_sent = now, cpu_s, sent
+                before_busy, before_moved = busy, moved
         except psutil.NoSuchProcess:
             pass
         finally:
@@ -201,7 +245,10 @@ class Sampler:
         DataFrame
             ``t_s`` since the start; ``cpu_percent`` over the interval that ends there (100 = one core
             busy; another process is counted in ticks of 10 ms); ``memory_mib`` resident; ``sent_mib_s``, what
-            the machine sent on all its networks, loopback included; and, where NVML reports them,
+            the machine sent on all its networks, loopback included; with
+            ``whole_machine`` also ``core0_percent`` and so on, every core's use by all processes (in ticks of
+            10 ms), ``received_mib_s`` and, where the system counts them, ``read_mib_s`` and ``written_mib_s`` of
+            the disks; and, where NVML reports them,
             ``gpu_percent`` (share of the time with a kernel running), ``gpu_memory_mib`` and
             ``gpu_power_w`` of the whole GPU.
         """

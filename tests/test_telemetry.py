@@ -7,6 +7,8 @@ import threading
 import time
 from types import SimpleNamespace
 
+import numpy as np
+import psutil
 import pytest
 
 from capkit import telemetry
@@ -117,19 +119,52 @@ def test_cpu_seconds_of_the_samples_are_the_process_s(nvml):
     assert list(frame.columns) == ["t_s", "cpu_percent", "memory_mib", "sent_mib_s"]
 
 
+def test_peak_memory_keeps_what_was_given_back():
+    before = telemetry.peak_mib()
+    block = np.ones(2**24)
+    del block
+    assert telemetry.peak_mib() >= before
+    with telemetry.Sampler(interval_s=0.01) as sampler:
+        busy(0.02)
+    assert telemetry.peak_mib() >= sampler.frame()["memory_mib"].max()
+
+
+def test_the_whole_machine_is_every_core_and_the_disks(nvml, tmp_path):
+    nvml(driver=False)
+    with telemetry.Sampler(interval_s=0.05, whole_machine=True) as sampler:
+        busy(0.4)
+    frame = sampler.frame()
+    cores = frame.filter(regex=r"core\d+_percent")
+    assert cores.shape[1] == psutil.cpu_count()
+    seconds = frame["t_s"].diff().fillna(frame["t_s"].iloc[0])
+    assert (cores.sum(axis=1) * seconds / 100).sum() > 0.3  # the 0.4 s are among them
+    disks = {"read_mib_s", "written_mib_s"}
+    assert disks <= set(frame) or psutil.disk_io_counters() is None
+    assert (frame.filter(regex="mib") >= 0).all(axis=None)
+
+
+def test_a_machine_without_disk_counters_has_no_such_columns(nvml, monkeypatch):
+    nvml(driver=False)
+    monkeypatch.setattr(psutil, "disk_io_counters", lambda: None)
+    with telemetry.Sampler(interval_s=0.01, whole_machine=True) as sampler:
+        busy(0.02)
+    assert not {"read_mib_s", "written_mib_s"} & set(sampler.frame())
+
+
 def test_what_goes_over_loopback_is_counted(nvml):
     nvml(driver=False)
     size = 20 * 2**20
     with socket.create_server(("127.0.0.1", 0)) as server:
         reader = threading.Thread(target=_read_all, args=(server,))
         reader.start()
-        with telemetry.Sampler(interval_s=0.02) as sampler:
+        with telemetry.Sampler(interval_s=0.02, whole_machine=True) as sampler:
             with socket.create_connection(server.getsockname()) as sender:
                 sender.sendall(bytes(size))
             reader.join()
     frame = sampler.frame()
     sent = (frame["t_s"].diff().fillna(frame["t_s"].iloc[0]) * frame["sent_mib_s"]).sum()
     assert sent == pytest.approx(size / 2**20, rel=0.1)
+    assert frame["received_mib_s"].max() > 0
 
 
 def _read_all(server):

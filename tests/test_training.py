@@ -1,4 +1,4 @@
-"""The CNN: counted, built, trained, exported; its step time and its profile."""
+"""The CNN: counted, built, trained, exported; its epoch time and its profile."""
 
 import itertools
 import json
@@ -25,6 +25,11 @@ PROFILE = training.TrainingProfile(
     parameters=347_146,
     flops_per_image=1_104_586,
     memory_mib=700.0,
+    bytes_per_example=784.0,
+    checkpoint_bytes=4_165_752,
+    checkpoint_s=0.1,
+    workers=2,
+    scaling_efficiency=0.8,
     batch_size=32,
     epochs=3,
     train_examples=4000,
@@ -129,6 +134,14 @@ def test_training_learns_and_is_reproducible(tensorflow, digits):
         np.testing.assert_array_equal(first, second)
 
 
+def test_progress_is_shown_and_removed(model, digits, capsys):
+    training.train(model, digits[0][:64], digits[1][:64], epochs=1, progress=True)
+    shown, silent = capsys.readouterr()
+    assert "2/2" in shown
+    assert shown.endswith("\r")
+    assert silent == ""
+
+
 def test_restart_repeats_a_training_bit_for_bit(model, digits):
     inputs, labels = digits[0][:160], digits[1][:160]
     runs = []
@@ -198,24 +211,39 @@ def test_quiet_stderr_gives_the_descriptor_back(capfd):
     assert capfd.readouterr().err == "heard"
 
 
-def test_step_times_has_a_row_a_size(digits):
+def test_epoch_times_takes_turns_and_leaves_the_first_out():
     calls = []
-    table = training.step_times(
-        lambda inputs, labels: calls.append(len(inputs)) or 0.5,
-        digits[0],
-        digits[1],
-        [4, 16],
-        rounds=5,
+
+    def way(name):
+        return lambda size: calls.append((name, size)) or float(len(calls))
+
+    table = training.epoch_times({"a": way("a"), "b": way("b")}, [4, 16], rounds=3)
+    assert calls == [("a", 4), ("a", 16), ("b", 4), ("b", 16)] * 4
+    assert table["epoch_s"].tolist() == [9.0, 10.0, 11.0, 12.0]  # the middle of turns 2 to 4
+    assert (table["low_s"] < table["epoch_s"]).all()
+    assert (table["epoch_s"] < table["high_s"]).all()
+
+
+@pytest.mark.parametrize("size", [0, 97])
+def test_an_epoch_needs_a_batch_that_exists(digits, size):
+    with pytest.raises(ValueError, match=f"between 1 and 96, got {size}"):
+        training.run_epoch(
+            lambda *batch: 0.0, digits[0][:96], digits[1][:96], size, np.random.default_rng(1)
+        )
+
+
+def test_an_epoch_shows_every_image_once(digits):
+    seen = []
+    inputs = np.arange(10, dtype=np.float32)
+    training.run_epoch(
+        lambda images, labels: seen.extend(images) or 0.0,
+        inputs,
+        np.zeros(10, np.uint8),
+        4,
+        np.random.default_rng(1),
     )
-    assert list(table["batch_size"]) == [4, 16]
-    assert calls == [4, 4, 4, 16, 16, 16] * 5
-    assert (table["low_ms"] <= table["step_ms"]).all()
-    assert (table["step_ms"] <= table["high_ms"]).all()
-    np.testing.assert_allclose(
-        table["examples_per_s"], 1e3 * table["batch_size"] / table["step_ms"]
-    )
-    with pytest.raises(ValueError, match=r"between 1 and 4000, got \[0, 8\]"):
-        training.step_times(lambda inputs, labels: 0.0, digits[0], digits[1], [0, 8])
+    assert sorted(seen) == list(inputs)
+    assert seen != list(inputs)
 
 
 @given(
@@ -228,6 +256,27 @@ def test_line_through_two_sizes_is_found_again(fixed_s, per_example_s, small, ex
     sizes = np.array([small, small + extra])
     found = training.fit_step_time(sizes, fixed_s + per_example_s * sizes)
     assert found == pytest.approx((fixed_s, per_example_s), rel=1e-6)
+
+
+@given(
+    fixed_s=st.floats(1e-4, 1.0),
+    per_example_s=st.floats(1e-6, 1e-2),
+    small=st.integers(1, 64),
+    extra=st.integers(64, 1000),
+    examples=st.integers(2000, 9000),
+)
+def test_line_through_two_epochs_is_found_again(fixed_s, per_example_s, small, extra, examples):
+    """The last, smaller batch of an epoch is in both directions of the calculation."""
+    sizes = np.array([small, small + extra])
+    epochs = [sum(fixed_s + per_example_s * n for n in batches(examples, b)) for b in sizes]
+    found = training.fit_epoch_time(sizes, epochs, examples)
+    assert found == pytest.approx((fixed_s, per_example_s), rel=1e-5)
+    predicted = training.predict_epoch_s(fixed_s, per_example_s, examples, sizes)
+    np.testing.assert_allclose(predicted, epochs)
+
+
+def batches(examples, size):
+    return [min(size, examples - first) for first in range(0, examples, size)]
 
 
 @pytest.mark.parametrize(
@@ -255,12 +304,23 @@ def test_profile_survives_json():
 
 def test_hours_are_steps_times_step_time():
     """4,000 images in 125 steps of 32: 3 + 1 + 3.2 ms each; a rest of 8 costs a step of 4.8 ms."""
+    assert PROFILE.epoch_s(4000) == pytest.approx(125 * 0.0072)
     assert PROFILE.step_s(32) == pytest.approx(0.0072)
     hours = PROFILE.accelerator_hours(4000, 3)
     assert hours == pytest.approx(3 * 125 * 0.0072 / 3600)
     more = PROFILE.accelerator_hours(4008, 3)
     assert more - hours == pytest.approx(3 * 0.0048 / 3600)
     assert PROFILE.accelerator_hours(4000, 3, batch_size=128) < hours
+
+
+def test_failures_cost_hours_and_rare_ones_cost_only_the_checkpoints():
+    plain = PROFILE.accelerator_hours(10**8, 3)
+    rare, often = (
+        PROFILE.accelerator_hours(10**8, 3, mtbf_h=hours, restart_s=60) for hours in (10_000, 1)
+    )
+    assert plain < rare < often
+    assert rare == pytest.approx(plain, rel=1e-3)
+    assert PROFILE.checkpoint_interval_s(1) == training.daly_interval_s(0.1, 3600)
 
 
 @pytest.mark.parametrize(

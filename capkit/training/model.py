@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
 
 IMAGE_SHAPE = (28, 28, 1)
 FILTERS, KERNEL, POOL, HIDDEN_UNITS, CLASSES = 32, 3, 2, 64, 10
@@ -145,6 +146,7 @@ def train(
     epochs: int,
     batch_size: int = 32,
     validation: tuple[NDArray[np.float32], NDArray[Any]] | None = None,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Train with ``model.fit`` and time its epochs.
 
@@ -157,6 +159,8 @@ def train(
     epochs, batch_size : int
     validation : (inputs, labels), optional
         Evaluated after each epoch.
+    progress : bool
+        Show a bar on standard output, removed at the end, with the last epoch's figures.
 
     Returns
     -------
@@ -167,6 +171,8 @@ def train(
     """
     keras = import_keras()
     rows: list[dict[str, float]] = []
+    steps = epochs * -(-len(inputs) // batch_size)
+    bar = tqdm(total=steps, desc="steps", disable=not progress, leave=False, file=sys.stdout)
     begin = time.perf_counter()
 
     def begin_epoch(epoch: int, logs: Any) -> None:
@@ -174,9 +180,11 @@ def train(
 
     def end_batch(batch: int, logs: Any) -> None:
         rows[-1]["train_s"] = time.perf_counter() - begin - rows[-1]["start_s"]
+        bar.update()
 
     def end_epoch(epoch: int, logs: Any) -> None:
         rows[-1] |= {"end_s": time.perf_counter() - begin, **logs}
+        bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items()})
 
     clock = keras.callbacks.LambdaCallback(
         on_epoch_begin=begin_epoch, on_train_batch_end=end_batch, on_epoch_end=end_epoch
@@ -190,6 +198,7 @@ def train(
         callbacks=[clock],
         verbose=0,
     )
+    bar.close()
     columns = ["epoch", "start_s", "end_s", "train_s", "loss", "accuracy"]
     return pd.DataFrame(rows)[columns + ["val_loss", "val_accuracy"] * (validation is not None)]
 

@@ -1,126 +1,14 @@
-"""Step time against batch size, the line through it, and the profile that chapter 04 hands on."""
+"""The profile that chapter 04 hands on: what training this model takes."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
-
-from capkit.training.model import import_tensorflow
-
-
-def train_step(model: Any) -> Callable[[Any, Any], Any]:
-    """One step of training as a compiled function of (inputs, labels), which returns the loss.
-
-    It changes the weights and the optimiser of ``model``, a model of `build_cnn`.
-    """
-    tensorflow = import_tensorflow()
-    loss_function = tensorflow.keras.losses.SparseCategoricalCrossentropy()
-    model.optimizer.build(model.trainable_variables)
-    inputs = tensorflow.TensorSpec((None, *model.input_shape[1:]), tensorflow.float32)
-    labels = tensorflow.TensorSpec((None,), tensorflow.uint8)
-
-    @tensorflow.function(input_signature=[inputs, labels])  # type: ignore[untyped-decorator]
-    def step(images: Any, digits: Any) -> Any:
-        with tensorflow.GradientTape() as tape:
-            loss = loss_function(digits, model(images, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
-        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss
-
-    compiled: Callable[[Any, Any], Any] = step
-    return compiled
-
-
-def step_times(
-    step: Callable[[Any, Any], Any],
-    inputs: NDArray[np.float32],
-    labels: NDArray[np.uint8],
-    batch_sizes: Sequence[int],
-    *,
-    rounds: int = 6,
-) -> pd.DataFrame:
-    """Time a training step at several batch sizes.
-
-    Sizes take turns, so that a disturbance meets all alike. Each turn begins with a step that is
-    not timed: it brings this size's data back into the caches and, at first, compiles.
-
-    Parameters
-    ----------
-    step : callable
-        What `train_step` returns; its loss is read back, so that the device has finished.
-    inputs, labels : arrays of length n
-        Batches are taken from their beginning.
-    batch_sizes : sequence of int
-        From 1 to n.
-    rounds : int
-        Turns of each size, with two timed steps each.
-
-    Returns
-    -------
-    DataFrame
-        ``batch_size``, ``step_ms`` (median), ``low_ms`` and ``high_ms`` (quartiles),
-        ``examples_per_s``.
-    """
-    if not batch_sizes or min(batch_sizes) < 1 or max(batch_sizes) > len(inputs):
-        raise ValueError(f"batch sizes must lie between 1 and {len(inputs)}, got {batch_sizes}")
-    tensorflow = import_tensorflow()
-    batches = {
-        size: (tensorflow.constant(inputs[:size]), tensorflow.constant(labels[:size]))
-        for size in batch_sizes
-    }
-    seconds: dict[int, list[float]] = {size: [] for size in batches}
-    for _ in range(rounds):
-        for size, batch in batches.items():
-            float(step(*batch))
-            for _ in range(2):
-                begin = time.perf_counter()
-                float(step(*batch))
-                seconds[size].append(time.perf_counter() - begin)
-    rows = []
-    for size, taken in seconds.items():
-        low, median, high = np.quantile(taken, [0.25, 0.5, 0.75]) * 1e3
-        rows.append((size, median, low, high, 1e3 * size / median))
-    columns = ["batch_size", "step_ms", "low_ms", "high_ms", "examples_per_s"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def fit_step_time(batch_sizes: ArrayLike, step_s: ArrayLike) -> tuple[float, float]:
-    """``fixed_s, per_example_s`` of the line through two measured batch sizes.
-
-    Parameters
-    ----------
-    batch_sizes, step_s : arrays of length 2
-        Two different batch sizes and their step times.
-
-    Raises
-    ------
-    ValueError
-        The larger batch was not slower, or so much slower that nothing is left for the fixed part.
-
-    Examples
-    --------
-    >>> fixed_s, per_example_s = fit_step_time([10, 110], [0.003, 0.013])
-    >>> round(fixed_s, 6), round(per_example_s, 6)
-    (0.002, 0.0001)
-    """
-    sizes, seconds = np.asarray(batch_sizes, dtype=float), np.asarray(step_s, dtype=float)
-    if sizes.shape != (2,) or seconds.shape != (2,) or sizes[0] == sizes[1]:
-        raise ValueError(f"two different batch sizes with one time each, got {sizes} and {seconds}")
-    per_example_s = float((seconds[1] - seconds[0]) / (sizes[1] - sizes[0]))
-    fixed_s = float(seconds[0] - per_example_s * sizes[0])
-    if per_example_s <= 0 or fixed_s <= 0:
-        raise ValueError(
-            f"no line with positive parts goes through {seconds} s at batch sizes {sizes}: "
-            "measure again with more rounds, or take sizes further apart"
-        )
-    return fixed_s, per_example_s
+from capkit.training.checkpoints import daly_interval_s, expected_run_s
+from capkit.training.steps import predict_epoch_s
 
 
 @dataclass(frozen=True)
@@ -141,6 +29,12 @@ class TrainingProfile:
         Counted; a forward pass.
     memory_mib : float
         Largest resident memory of the process while it trained.
+    bytes_per_example : float
+        Stored bytes that are read for one image, once an epoch unless a cache keeps them.
+    checkpoint_bytes, checkpoint_s : int, float
+        Of weights and optimiser together; seconds to write them.
+    workers, scaling_efficiency : int, float
+        Share of ``workers`` times one worker's rate that they reach together, each with its own batch.
     batch_size, epochs, train_examples : int
         The run that was measured.
     device : str
@@ -157,6 +51,11 @@ class TrainingProfile:
     parameters: int
     flops_per_image: int
     memory_mib: float
+    bytes_per_example: float
+    checkpoint_bytes: int
+    checkpoint_s: float
+    workers: int
+    scaling_efficiency: float
     batch_size: int
     epochs: int
     train_examples: int
@@ -185,17 +84,41 @@ class TrainingProfile:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         return self.fixed_s + self.fit_extra_s + self.per_example_s * batch_size
 
-    def accelerator_hours(self, examples: int, epochs: int, batch_size: int | None = None) -> float:
+    def epoch_s(self, examples: int, batch_size: int | None = None) -> float:
+        """Predicted seconds of an epoch by ``fit``; ``batch_size`` is the measured run's unless given."""
+        size = self.batch_size if batch_size is None else batch_size
+        fixed_s = self.fixed_s + self.fit_extra_s
+        return float(predict_epoch_s(fixed_s, self.per_example_s, examples, size))
+
+    def checkpoint_interval_s(self, mtbf_h: float) -> float:
+        """Seconds of training between two checkpoints where a failure comes every ``mtbf_h`` (Daly)."""
+        return daly_interval_s(self.checkpoint_s, 3600 * mtbf_h)
+
+    def accelerator_hours(
+        self,
+        examples: int,
+        epochs: int,
+        batch_size: int | None = None,
+        *,
+        mtbf_h: float | None = None,
+        restart_s: float = 0.0,
+    ) -> float:
         """Predicted hours of this device for ``epochs`` passes over ``examples`` images.
 
-        Full steps and the last, smaller one; ``batch_size`` is the measured run's unless given.
+        Full steps and the last, smaller one; ``batch_size`` is the measured run's unless given. With a
+        mean time between failures, ``mtbf_h``, the checkpoints, what failures destroy and
+        ``restart_s`` after each are in it.
         """
-        if examples < 1 or epochs < 1:
-            raise ValueError(f"examples and epochs must be at least 1, got {examples}, {epochs}")
-        size = self.batch_size if batch_size is None else batch_size
-        steps, rest = divmod(examples, size)
-        seconds = steps * self.step_s(size) + (self.step_s(rest) if rest else 0.0)
-        return epochs * seconds / 3600
+        if epochs < 1:
+            raise ValueError(f"epochs must be at least 1, got {epochs}")
+        work_s = epochs * self.epoch_s(examples, batch_size)
+        if mtbf_h is None:
+            return work_s / 3600
+        interval_s = min(self.checkpoint_interval_s(mtbf_h), work_s)
+        run_s = expected_run_s(
+            work_s, interval_s, self.checkpoint_s, 3600 * mtbf_h, restart_s=restart_s
+        )
+        return run_s / 3600
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it: batch sizes become strings."""
