@@ -314,7 +314,7 @@ def test_cost_never_falls_when_more_is_asked(reference: CapacityPlan) -> None:
     cost = reference.cost_usd_week
     assert make_plan(zones=1).cost_usd_week < make_plan(zones=3).cost_usd_week <= cost
     assert make_plan(level=0.5).cost_usd_week < cost < make_plan(level=0.999).cost_usd_week
-    assert make_plan(slo=SLO(0.999, 0.006)).cost_usd_week > cost
+    assert make_plan(slo=SLO(0.999, 0.006), detection_s=1.0).cost_usd_week > cost
     assert make_plan(minute_factors=[0.2, 1.8]).cost_usd_week > cost
     assert make_plan(purchases=("on_demand",)).cost_usd_week > cost
 

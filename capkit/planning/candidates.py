@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from capkit.planning.problem import HOURS_A_WEEK
 from capkit.planning.replay import Replay, minute_rates, replay
 from capkit.planning.sizing import SLO, Counts
 from capkit.tco import Fleet
-
-HOURS_A_WEEK = 168.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,7 @@ def judge_candidates(
     seed: int,
     overhead_s: float = 0.0,
     dispatch: str = "random",
+    places: int = 1,
 ) -> pd.DataFrame:
     """Replay the same requests against every candidate, with all zones and with the largest one lost.
 
@@ -87,15 +86,23 @@ def judge_candidates(
         The judge.
     seed : int
         Seed of the requests, the same for every candidate.
-    dispatch : str
-        How requests reach the servers, as in `replay`.
+    dispatch, places
+        How requests reach the servers, and how many each works on at once, as in `replay`.
     """
     path = minute_rates(hourly_rates, minute_factors, np.random.default_rng(seed))
 
     def tried(servers: Counts) -> Replay:
         same = np.random.default_rng(seed)
-        terms: dict[str, Any] = {"overhead_s": overhead_s, "dispatch": dispatch}
-        return replay(path, np.repeat(servers, 60), service_s, slo, same, **terms)
+        return replay(
+            path,
+            np.repeat(servers, 60),
+            service_s,
+            slo,
+            same,
+            overhead_s=overhead_s,
+            dispatch=dispatch,
+            places=places,
+        )
 
     rows = []
     for candidate in candidates:

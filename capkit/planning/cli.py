@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from capkit.planning.capacity_plan import CapacityPlan, plan
+from capkit.planning.capacity_plan import CapacityPlan
+from capkit.planning.planner import plan
 from capkit.planning.replay import DISPATCH
 from capkit.planning.report import to_html, to_markdown
 from capkit.planning.sizing import SLO, cpu_options
