@@ -96,6 +96,7 @@ def plan(
         Nothing can meet the SLO, or no mended plan did; the message says which hour and by how much.
     """
     problem = Problem(
+        measured=service,
         service=on_one_vcpu(service),
         law=service_law(service, service_times),
         forecast=forecast,
@@ -152,7 +153,7 @@ def plan(
         startup_s=startup_s,
         ahead_s=ahead_s,
         late_start_hours=late_start_hours,
-        beside=_beside(problem, fleet, service, trial.seed),
+        beside=_beside(problem, fleet, trial.seed),
         rounds=rounds,
     )
 
@@ -226,10 +227,10 @@ def _refuse_failures(failures: pd.DataFrame, slo: SLO, detection_s: float) -> No
     )
 
 
-def _beside(problem: Problem, fleet: Fleet, measured: ServiceProfile, seed: int) -> pd.DataFrame:
+def _beside(problem: Problem, fleet: Fleet, seed: int) -> pd.DataFrame:
     """The document's plan, one mean against one rate, and this one, on the forecast's mean demand."""
     mean_rps = problem.forecast["mean_rps"].to_numpy(dtype=float)
-    by_mean = linear_servers(mean_rps.mean(), problem.places / measured.service_time_s)
+    by_mean = linear_servers(mean_rps.mean(), problem.places / problem.measured.service_time_s)
     document = optimize(problem.options, by_mean, solver=problem.solver)
     plans = {"the document: mean demand over mean rate": document, "this plan": fleet}
     return judge_candidates(

@@ -30,8 +30,10 @@ HOURS_A_WEEK = 168.0
 class Problem:
     """Everything that decides a fleet; the arguments of `capkit.planning.plan` say what each means."""
 
+    measured: ServiceProfile
+    """As it was measured."""
     service: ServiceProfile
-    """On one vCPU (`on_one_vcpu`)."""
+    """The same on one vCPU (`on_one_vcpu`), which is what the plan counts with."""
     law: Floats = field(repr=False)
     """Service time in s at evenly spaced probabilities."""
     forecast: pd.DataFrame = field(repr=False)
@@ -93,7 +95,7 @@ class Problem:
     def fleet(self, needed: Counts) -> Fleet:
         """The cheapest machines with ``needed`` servers left, and every further resource, in any zone's loss."""
         peak_rps = self.planned_rps * self.peak_factor
-        demand = {"capacity": needed}
+        demand: dict[str, Any] = {"capacity": needed}
         demand |= {name: each * peak_rps for name, each in self.per_request.items()}
         lacking = [name for name in self.per_request if name not in self.options]
         if lacking:

@@ -174,7 +174,7 @@ class _Fleet:
         if places > 1 and dispatch == "round_robin":
             raise ValueError("round_robin is for servers of one place; take random or central")
         limit = "max_response" if slo.until == "answer" else "max_wait"
-        target = {
+        target: dict[str, Any] = {
             "percentile": slo.percentile,
             limit: latency_budget_s(service, slo),
             "service_cv2": service.service_cv2,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,12 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from capkit.planning.candidates import Candidate
-from capkit.planning.problem import Problem
+from capkit.planning.problem import HOURS_A_WEEK, Problem
 from capkit.planning.sizing import Floats, carried_rates, forecast_at
+
+if TYPE_CHECKING:
+    from capkit.planning.capacity_plan import CapacityPlan
+    from capkit.serving import ServiceProfile
 
 GRID = 9  # service times between which the carried rate is interpolated
 BINS = 20  # of an unknown's draws, for what knowing it is worth
@@ -219,6 +223,70 @@ def judge_uncertainty(
     names = [candidate.name for candidate in candidates]
     everything = {"demand": demand_unknown, **unknowns}
     return Outlook(names, cost, missed, hours, missed_hour_usd, everything)
+
+
+def outlook(
+    plan: CapacityPlan,
+    rng: np.random.Generator,
+    *,
+    levels: Sequence[float] = (0.5, 0.8, 0.9, 0.95, 0.99),
+    draws: int = 2000,
+    missed_hour_usd: float | None = None,
+    service_interval: tuple[float, float] | None = None,
+    price_interval: tuple[float, float] = (0.9, 1.1),
+    shared: float = 0.5,
+) -> Outlook:
+    """The plan among its neighbours, which carry other quantiles of the forecast, with all that is not known.
+
+    Parameters
+    ----------
+    plan : CapacityPlan
+        Its problem is asked again for each of ``levels``.
+    rng : numpy.random.Generator
+        Draws everything.
+    draws : int
+        Weeks to imagine.
+    missed_hour_usd : float, optional
+        What an hour that misses the SLO costs; ten times the fleet's own hour by default.
+    service_interval, price_interval : (float, float)
+        95 % intervals as factors on the service time and on all prices. The service time's is by default
+        how far its measurements (slot, CPU, throughput) lie apart, at least 2 %, on both sides.
+    shared : float
+        As in `judge_uncertainty`.
+    """
+    problem = plan.problem
+    hour_usd = plan.cost_usd_week / HOURS_A_WEEK
+    apart = service_interval or _measured_apart(problem.measured)
+    law = {"service time": apart, "price": price_interval}
+    asks = {
+        "service time": "a longer run of the benchmark, with the server confined to one vCPU",
+        "price": "a quote, or the invoice of last month",
+    }
+    unknowns = {
+        name: Unknown(lognormal_factors(low, 1.0, high, draws, rng), asks[name])
+        for name, (low, high) in law.items()
+    }
+    unknowns["busiest minute"] = Unknown(
+        bootstrap_peaks(problem.factors, draws, rng),
+        f"a request log longer than {problem.factors.size} minutes",
+    )
+    candidates = []
+    for level in levels:
+        other = replace(problem, level=level)
+        fleet = other.fleet(other.needed())
+        name = f"{100 * level:g} % quantile"
+        candidates.append(Candidate.from_fleet(name, fleet, len(problem.forecast)))
+    usd = 10.0 * hour_usd if missed_hour_usd is None else missed_hour_usd
+    return judge_uncertainty(problem, candidates, unknowns, rng, missed_hour_usd=usd, shared=shared)
+
+
+def _measured_apart(measured: ServiceProfile) -> tuple[float, float]:
+    """Smallest over largest, and its inverse, of the ways in which the service time was measured."""
+    ways = [measured.service_time_s, 1.0 / measured.throughput_rps]
+    if measured.cpu_s_per_request:
+        ways.append(measured.cpu_s_per_request)
+    high = max(max(ways) / min(ways), 1.02)
+    return 1.0 / high, high
 
 
 def _carried(problem: Problem, candidates: Sequence[Candidate], service: Floats) -> list[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from capkit.planning.candidates import Candidate, linear_servers
@@ -11,13 +9,8 @@ from capkit.planning.problem import Problem
 from capkit.planning.sizing import Counts, latency_budget_s
 from capkit.queueing import min_servers
 
-if TYPE_CHECKING:
-    from capkit.serving import ServiceProfile
 
-
-def wrong_needs(
-    problem: Problem, measured: ServiceProfile, *, arrival_cv2: float
-) -> dict[str, Counts]:
+def wrong_needs(problem: Problem, *, arrival_cv2: float) -> dict[str, Counts]:
     """Servers of every hour, by five mistakes; zones, purchases and machines stay those of the plan.
 
     1. *The mean*: mean demand of the week over one over the mean slot time.
@@ -32,14 +25,12 @@ def wrong_needs(
     ----------
     problem : Problem
         What the plan was asked for; one place a server.
-    measured : ServiceProfile
-        The profile as it was measured.
     arrival_cv2 : float
         Squared coefficient of variation of the gaps of the whole log.
     """
     if problem.places != 1:
         raise ValueError(f"the mistakes are those of servers with one place, got {problem.places}")
-    planned = problem.planned_rps
+    measured, planned = problem.measured, problem.planned_rps
     busiest = planned * problem.peak_factor
     batch = measured.max_batch_linear
     batch_rps = batch / (measured.fixed_s + measured.per_image_s * batch)
@@ -65,11 +56,9 @@ def wrong_needs(
     }
 
 
-def wrong_plans(
-    problem: Problem, measured: ServiceProfile, *, arrival_cv2: float
-) -> list[Candidate]:
+def wrong_plans(problem: Problem, *, arrival_cv2: float) -> list[Candidate]:
     """The cheapest fleets for `wrong_needs`, to be judged by `judge_candidates`."""
-    needs = wrong_needs(problem, measured, arrival_cv2=arrival_cv2)
+    needs = wrong_needs(problem, arrival_cv2=arrival_cv2)
     return [
         Candidate.from_fleet(name, problem.fleet(needed), needed.size)
         for name, needed in needs.items()
