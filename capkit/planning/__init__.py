@@ -8,7 +8,7 @@ from capkit.planning.inputs import forecast_table, plan_from_files, read_profile
 from capkit.planning.packing import Packing, first_fit_decreasing, least_hosts, pack
 from capkit.planning.planner import plan
 from capkit.planning.problem import Problem, what_would_change
-from capkit.planning.replay import Replay, mean_of, minute_rates, replay, service_law
+from capkit.planning.replay import DISPATCH, Replay, mean_of, minute_rates, replay, service_law
 from capkit.planning.report import (
     change_table,
     day_table,
@@ -50,7 +50,7 @@ from capkit.planning.variants import judge_variants
 from capkit.planning.wrong import wrong_needs, wrong_plans
 
 __all__ = [
-    "SLO",
+    "DISPATCH", "SLO",
     "Candidate",
     "CapacityPlan",
     "LLMServer",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from capkit.planning.problem import HOURS_A_WEEK
 from capkit.planning.replay import Replay, minute_rates, replay
 from capkit.planning.sizing import SLO, Counts
 from capkit.tco import Fleet
+
+if TYPE_CHECKING:
+    from capkit.planning.capacity_plan import CapacityPlan
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,12 @@ class Candidate:
         if fleet.counts["zone"].nunique() == 1:
             left = np.zeros(hours, dtype=np.int64)
         return cls(name, has, left, fleet.cost_usd_h * HOURS_A_WEEK)
+
+    @classmethod
+    def from_plan(cls, name: str, plan: CapacityPlan) -> Candidate:
+        """A plan, with what its machines cost that are ordered ahead of their hour."""
+        fleet = cls.from_fleet(name, plan.fleet, len(plan.hours))
+        return replace(fleet, cost_usd_week=plan.cost_usd_week)
 
 
 def linear_servers(rates: ArrayLike, throughput_rps: float) -> Counts:

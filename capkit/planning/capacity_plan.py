@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from capkit.planning.problem import HOURS_A_WEEK, Problem
+from capkit.planning.problem import HOURS_A_WEEK, Problem, what_would_change
 from capkit.planning.replay import Replay
 from capkit.planning.sizing import SLO
 from capkit.planning.trials import start_cost_usd
@@ -111,6 +112,11 @@ class CapacityPlan:
     def binding(self) -> pd.DataFrame:
         """The constraints that stop the fleet from being one machine smaller, and in how many hours."""
         return self.fleet.binding
+
+    @cached_property
+    def changes(self) -> pd.DataFrame:
+        """What would change it (`what_would_change`)."""
+        return what_would_change(self.problem)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan in numbers, rounded, with units in the keys."""

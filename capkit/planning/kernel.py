@@ -16,7 +16,7 @@ CENTRAL, ROUND_ROBIN, RANDOM = range(3)
 BINS = 2300  # up to 1e-5 s * exp(23) = 27 hours
 NOISES = 5.0  # a backlog grows like a fluid once its drift is this many times its noise
 RELAXATIONS = 3.0  # of the queue, that a period begins with; then twice as many are sampled
-ALIKE = 4  # queues that stand for all where requests are spread by chance; twice as many if loaded
+ALIKE = 4  # queues that stand for all of them where requests are spread by chance
 
 
 @njit(cache=True)
@@ -107,12 +107,16 @@ def replay_periods(
     """Replay every period; add the late requests and the latencies to the group (hour) of the period."""
     mean_s = 0.5 * (table[1:] + table[:-1]).mean()
     wait_s = 0.0  # of a request that arrives now
+    free = np.zeros((1, 1))
+    known = False  # whether free is what the last period left behind, place by place
     for i in range(rates.size):
         rate = rates[i]
-        if i > 0:  # the same work, spread over another number of servers
+        if i > 0 and servers[i] != servers[i - 1]:  # the same work, spread over other servers
             wait_s *= servers[i - 1] / servers[i]
+            known = False
         if rate <= 0.0:
             wait_s = max(0.0, wait_s - period_s)
+            known = False
             continue
         queues = 1 if dispatch == CENTRAL else servers[i]
         pooled = servers[i] * places // queues  # places of one queue
@@ -136,27 +140,27 @@ def replay_periods(
             )
             wait_s = last_s
             left_s -= fluid_s
+            known = False
         if left_s <= 0.0:
             continue
         head_s = left_s  # replayed as it is, with what the last period left behind
         sampled_s = 0.0  # stands for the rest of the period
         some = queues
         if dispatch == RANDOM:  # Poisson arrivals split by chance: each queue is like the others
-            some = min(queues, 2 * ALIKE)
+            some = min(queues, ALIKE)
         if utilization < 1.0:
-            few = min(some, ALIKE) if dispatch == RANDOM else queues
-            relaxation_s = mean_s / (pooled * (1.0 - math.sqrt(utilization)) ** 2)
+            relaxation_s = mean_s * max(1.0, 1.0 / (pooled * (1.0 - math.sqrt(utilization)) ** 2))
             head_s = wait_s + RELAXATIONS * relaxation_s
             sampled_s = max(
-                sample_requests * queues / (rate * few), 2.0 * RELAXATIONS * relaxation_s
+                sample_requests * queues / (rate * some), 2.0 * RELAXATIONS * relaxation_s
             )
             if head_s + sampled_s > left_s:
                 head_s = left_s
                 sampled_s = 0.0
-            else:
-                some = few
         stands_for = queues / some
-        free = np.full((some, pooled), wait_s)
+        if not known:
+            free = np.full((some, pooled), wait_s)
+            known = True
         late[groups[i]] += _queue(
             dispatch,
             rate / stands_for,
@@ -186,4 +190,5 @@ def replay_periods(
                 histogram,
                 rng,
             )
-            wait_s = _wait(free - sampled_s)
+            free -= sampled_s
+            wait_s = _wait(free)

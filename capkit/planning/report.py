@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capkit.planning.problem import HOURS_A_WEEK, what_would_change
+from capkit.planning.problem import HOURS_A_WEEK
 from capkit.planning.trials import starts
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def purchase_table(plan: CapacityPlan) -> pd.DataFrame:
         }
         table = pd.concat([table, pd.DataFrame([started | paid])], ignore_index=True)
         most = [column for column in table if column.startswith("most in")]
-        table[most] = table[most].astype("Int64").astype(str).replace("<NA>", "")
+        table[most] = table[most].map(lambda count: "" if np.isnan(count) else f"{count:.0f}")
     return table.rename(
         columns={
             "name": "machine",
@@ -121,7 +121,7 @@ def plot_plan(plan: CapacityPlan) -> Any:
 
 def change_table(plan: CapacityPlan) -> pd.DataFrame:
     """What would change the plan: one requirement at a time, and the cost of the fleet by formula."""
-    table = what_would_change(plan.problem)
+    table = plan.changes
     return pd.DataFrame(
         {
             "with": table["change"],
