@@ -41,7 +41,7 @@ reference: $(READY)
 	$(BIN)/python -m capkit notebooks reference $(NB)
 
 bench: $(READY)
-	for figures in queueing loadtest serving soak course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
+	for figures in queueing loadtest serving soak planning course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
 
 # Pin every version anew for all supported Pythons (needs uv).
 lock:

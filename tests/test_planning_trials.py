@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_case import GOAL, LOG, exponential, forecast, make_plan
 
@@ -89,10 +89,10 @@ def test_servers_with_places_are_queues_with_as_many_servers(dispatch: str) -> N
 
 
 def test_until_the_first_token_only_the_wait_counts() -> None:
-    goal = SLO(0.99, 0.3, until="first_token")
+    goal = SLO(0.95, 0.3, until="first_token")
     rate, places = 60.0, 8
     replayed = planning.replay(
-        np.full((6, 60), rate),
+        np.full((40, 60), rate),
         np.full(60, 1),
         exponential(0.1),
         goal,
@@ -100,13 +100,14 @@ def test_until_the_first_token_only_the_wait_counts() -> None:
         overhead_s=0.05,
         places=places,
     )
-    wait = MMc(rate, 10.0, places).wait_quantile(0.99)
+    wait = MMc(rate, 10.0, places).wait_quantile(0.95)
     found = replayed.runs["percentile_ms"].mean() / 1000.0
     assert found == pytest.approx(wait + 0.05, rel=0.05)
     with pytest.raises(ValueError, match="until must be"):
         SLO(0.99, 0.3, until="start")
 
 
+@settings(max_examples=15, deadline=None)
 @given(st.floats(10.0, 5000.0), st.sampled_from(["random", "central"]))
 def test_needed_and_carried_are_inverse_with_places(rate: float, dispatch: str) -> None:
     service = SimpleNamespace(service_time_s=0.1, service_cv2=0.5, overhead_s=0.0)

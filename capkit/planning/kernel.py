@@ -158,7 +158,7 @@ def replay_periods(
                 head_s = left_s
                 sampled_s = 0.0
         stands_for = queues / some
-        if not known:
+        if not known or free.shape[0] != some:
             free = np.full((some, pooled), wait_s)
             known = True
         late[groups[i]] += _queue(
