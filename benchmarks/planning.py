@@ -169,16 +169,13 @@ def printed_pages(page: str) -> pd.DataFrame:
 
 def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
-        started = time.perf_counter()
         plan, sources = plan_from_products("", SLO(0.99, 0.05))
-        plan_s = time.perf_counter() - started
     assert isinstance(plan, CapacityPlan)
     prospects = planning.outlook(plan, np.random.default_rng(1))
     parts = {
         f"Fresh weeks of the law that was planned for ({plan.dispatch} dispatch)": replays(plan),
         "The replay against every request": replay_against_every_request(plan),
         "The report on paper": printed_pages(planning.to_html(plan, sources, prospects)),
-        "Time of one plan, s": pd.DataFrame({"first call": [plan_s]}),
     }
     write_page(__file__, "The plan in a hundred fresh weeks", parts)
 

@@ -186,6 +186,7 @@ def test_an_llm_replica_holds_its_place_for_its_tokens() -> None:
         )
 
 
+@pytest.mark.more
 def test_an_llm_plan_meets_its_first_token() -> None:
     tokens = datasets.load_token_histogram("chat")
     histograms = [tokens[tokens["kind"] == kind] for kind in ("context", "generated")]
@@ -267,9 +268,10 @@ def test_a_profile_on_an_accelerator_gives_a_plan(
     ("name", "text", "message"),
     [
         ("demand", "time,requests\n2026-01-05,x\n", "row 1 below .*'requests'.*number"),
+        ("latencies", "latency_ms\nfast\n", r"'latency_ms': 'fast'; a number is needed \(ms\)"),
         ("log", "time\n1\n", r"lacks the column\(s\) timestamp"),
         ("log", "timestamp\n1700000000000\n1700000000001\n", "divide milliseconds by 1,000"),
-        ("latencies", "latency_ms\n-1\n", "row 1 below .*'latency_ms'.*above 0"),
+        ("latencies", "latency_ms\n-1\n", r"row 1 below .*'latency_ms'.*above 0 is needed \(ms\)"),
     ],
 )
 def test_a_wrong_file_says_which_column_row_and_unit(
