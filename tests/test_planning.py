@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planning_case import GOAL, OPTIONS, SERVICE, exponential, forecast, make_plan
 
 from capkit import planning
 from capkit.course import reference as reference_product
 from capkit.planning import SLO, Candidate, CapacityPlan
 from capkit.queueing import MMc
-from capkit.serving import ServiceProfile
 from capkit.simulation import (
     modulated_poisson,
     percentile_interval,
@@ -25,60 +25,6 @@ from capkit.simulation import (
     simulate_varying,
 )
 from capkit.tco import optimize
-from capkit.workload import from_counts
-
-GOAL = SLO(0.99, 0.05)
-SERVICE = ServiceProfile(
-    service_time_s=0.001,
-    service_cv2=0.25,
-    overhead_s=0.001,
-    fixed_s=0.0009,
-    per_image_s=1e-5,
-    max_batch_linear=64,
-    throughput_rps=1000.0,
-    request_bytes=3185,
-    response_bytes=102,
-    cpu_s_per_request=0.0009,
-    memory_mib=700.0,
-    backend="given",
-    device="cpu",
-)
-LOG = from_counts(np.tile([240, 300, 360, 300], 15), 60.0)  # minute factors .8, 1, 1.2, 1
-OPTIONS = pd.DataFrame(
-    {
-        "name": ["small", "large"],
-        "cost_usd_h": [0.1, 0.36],
-        "reserved_1y_usd_h": [0.07, 0.25],
-        "capacity": [2, 8],
-    }
-)
-
-
-def exponential(mean_s: float) -> np.ndarray:
-    grid = np.linspace(0.0, 1.0, 20_001)
-    grid[-1] = 1.0 - 1e-6
-    return -mean_s * np.log1p(-grid)
-
-
-def forecast(hours: int = 24, mean: float = 3000.0, spread: float = 0.1) -> pd.DataFrame:
-    wave = mean * (1.0 - 0.6 * np.cos(2 * np.pi * np.arange(hours) / 24.0))
-    scores = {"lower_95_rps": -1.96, "lower_80_rps": -1.2816, "mean_rps": 0.0}
-    scores |= {"upper_80_rps": 1.2816, "upper_95_rps": 1.96}
-    table = pd.DataFrame({name: wave * (1.0 + spread * z) for name, z in scores.items()})
-    return table.assign(time=pd.date_range("2019-11-25", periods=hours, freq="h"))
-
-
-def make_plan(**changes: object) -> CapacityPlan:
-    arguments = {
-        "workload": LOG,
-        "service": SERVICE,
-        "forecast": forecast(),
-        "options": OPTIONS,
-        "slo": GOAL,
-        "rng": np.random.default_rng(1),
-        **changes,
-    }
-    return planning.plan(**arguments)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -311,12 +257,15 @@ def test_plan_is_the_cheapest_by_brute_force_in_one_hour() -> None:
 
 
 def test_cost_never_falls_when_more_is_asked(reference: CapacityPlan) -> None:
-    cost = reference.cost_usd_week
-    assert make_plan(zones=1).cost_usd_week < make_plan(zones=3).cost_usd_week <= cost
-    assert make_plan(level=0.5).cost_usd_week < cost < make_plan(level=0.999).cost_usd_week
-    assert make_plan(slo=SLO(0.999, 0.006)).cost_usd_week > cost
-    assert make_plan(minute_factors=[0.2, 1.8]).cost_usd_week > cost
-    assert make_plan(purchases=("on_demand",)).cost_usd_week > cost
+    def cost(**change: object) -> float:
+        return replace(reference.problem, **change).proposed_cost_usd_week()  # type: ignore[arg-type]
+
+    base = cost()
+    assert cost(zones=1) < cost(zones=3) <= base
+    assert cost(level=0.5) < base < cost(level=0.999)
+    assert cost(slo=SLO(0.999, 0.006)) > base
+    assert cost(factors=np.array([0.2, 1.8])) > base
+    assert cost(purchases=("on_demand",)) > base
 
 
 def test_a_plan_that_fails_its_replay_is_mended() -> None:
@@ -380,15 +329,6 @@ def test_means_fail_where_the_plan_holds(reference: CapacityPlan) -> None:
     assert table.loc["plan", "hours_missed"] == table.loc["plan", "hours_missed_zone_lost"] == 0
 
 
-def test_estimates_multiply_what_they_say() -> None:
-    assert planning.storage_bytes(784, 60_000, copies=2) == 94_080_000
-    assert planning.network_bits_s(1000.0, 1000.0) == pytest.approx(8.4e6)
-    assert planning.transfer_s(1e6, planning.network_bits_s(125.0, 1000.0, framing=1.0)) == 8.0
-    for call in (lambda: planning.storage_bytes(-1, 1), lambda: planning.transfer_s(1, 0)):
-        with pytest.raises(ValueError):
-            call()
-
-
 # --- the report -------------------------------------------------------------------------------------
 
 
@@ -410,7 +350,7 @@ def test_report_says_the_same_in_every_form(reference: CapacityPlan) -> None:
                 assert dict(attrs)["alt"] and str(dict(attrs)["src"]).startswith("data:")
 
     Reader().feed(page)
-    assert tags.count("table") == 3 and tags.count("img") == 1
+    assert tags.count("table") == 4 and tags.count("img") == 1
 
 
 def test_counts_add_up_to_the_servers_of_every_hour(reference: CapacityPlan) -> None:

@@ -35,6 +35,10 @@ REGISTRY: dict[str, Parameter] = {
         Parameter("provider", "aws", "cloud whose rows of the price table are used"),
         Parameter("solver", "highs", "solver of the integer program"),
         Parameter("zones", 2, "availability zones; the plan carries the loss of one"),
+        Parameter(
+            "dispatch_rule", "random", "how requests reach servers: random, round_robin, central"
+        ),
+        Parameter("detection_s", 10.0, "seconds until a lost zone gets no more requests"),
         Parameter("startup_s", 120.0, "seconds from ordering a server to its first answer"),
         Parameter("horizon_h", 168, "hours to forecast and to plan"),
         Parameter("mnist", "bundled", "digits: bundled (5,000), keras (download), or a folder"),

@@ -64,7 +64,9 @@ def load_demand(
     table = _read(path, [time_column, count_column])
     time = _times(path, table[time_column])
     count = _numbers(path, table[count_column])
-    _refuse(path, count_column, count < 0, table[count_column], "a count is at least 0")
+    _refuse(
+        path, count_column, count < 0, table[count_column], "requests in that hour are at least 0"
+    )
     _refuse(path, time_column, time != time.dt.floor("h"), table[time_column], "use full hours")
     late = time.diff() <= pd.Timedelta(0)
     _refuse(path, time_column, late, table[time_column], "each hour once, in order")
@@ -128,7 +130,7 @@ def load_catalogue(
     for column in (*WHOLE, "memory_gib", "on_demand_usd_h", *MAY_BE_EMPTY):
         raw = table[column]
         table[column] = _numbers(path, raw, optional=column in MAY_BE_EMPTY)
-        _refuse(path, column, table[column] < 0, raw, "a number of at least 0")
+        _refuse(path, column, table[column] < 0, raw, f"a number of at least 0{_unit(column)}")
     for column in WHOLE:
         _refuse(path, column, table[column] % 1 != 0, table[column], "a whole number")
         table[column] = table[column].astype(int)
@@ -180,8 +182,15 @@ def _refuse(path: Path, column: str, wrong: pd.Series, raw: pd.Series, rule: str
 def _numbers(path: Path, raw: pd.Series, *, optional: bool = False) -> pd.Series:
     numbers = pd.to_numeric(raw, errors="coerce").astype(float)
     wrong = ~np.isfinite(numbers) & ~(raw.isna() & optional)
-    _refuse(path, str(raw.name), wrong, raw, "a number is needed")
+    _refuse(path, str(raw.name), wrong, raw, f"a number is needed{_unit(str(raw.name))}")
     return numbers
+
+
+def _unit(column: str) -> str:
+    """The unit that the end of a column's name stands for, to be said in an error."""
+    units = {"_usd_h": "USD/h", "_gib": "GiB", "_ms": "ms", "_w": "W", "timestamp": "s"}
+    known = (unit for ending, unit in units.items() if column.endswith(ending))
+    return "".join(f" ({unit})" for unit in known)
 
 
 def _times(path: Path, raw: pd.Series) -> pd.Series:

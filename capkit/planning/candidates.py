@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from capkit.planning.problem import HOURS_A_WEEK
 from capkit.planning.replay import Replay, minute_rates, replay
 from capkit.planning.sizing import SLO, Counts
 from capkit.tco import Fleet
 
-HOURS_A_WEEK = 168.0
+if TYPE_CHECKING:
+    from capkit.planning.capacity_plan import CapacityPlan
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,12 @@ class Candidate:
         if fleet.counts["zone"].nunique() == 1:
             left = np.zeros(hours, dtype=np.int64)
         return cls(name, has, left, fleet.cost_usd_h * HOURS_A_WEEK)
+
+    @classmethod
+    def from_plan(cls, name: str, plan: CapacityPlan) -> Candidate:
+        """A plan, with what its machines cost that are ordered ahead of their hour."""
+        fleet = cls.from_fleet(name, plan.fleet, len(plan.hours))
+        return replace(fleet, cost_usd_week=plan.cost_usd_week)
 
 
 def linear_servers(rates: ArrayLike, throughput_rps: float) -> Counts:
@@ -69,6 +77,7 @@ def judge_candidates(
     seed: int,
     overhead_s: float = 0.0,
     dispatch: str = "random",
+    places: int = 1,
 ) -> pd.DataFrame:
     """Replay the same requests against every candidate, with all zones and with the largest one lost.
 
@@ -87,15 +96,23 @@ def judge_candidates(
         The judge.
     seed : int
         Seed of the requests, the same for every candidate.
-    dispatch : str
-        How requests reach the servers, as in `replay`.
+    dispatch, places
+        How requests reach the servers, and how many each works on at once, as in `replay`.
     """
     path = minute_rates(hourly_rates, minute_factors, np.random.default_rng(seed))
 
     def tried(servers: Counts) -> Replay:
         same = np.random.default_rng(seed)
-        terms: dict[str, Any] = {"overhead_s": overhead_s, "dispatch": dispatch}
-        return replay(path, np.repeat(servers, 60), service_s, slo, same, **terms)
+        return replay(
+            path,
+            np.repeat(servers, 60),
+            service_s,
+            slo,
+            same,
+            overhead_s=overhead_s,
+            dispatch=dispatch,
+            places=places,
+        )
 
     rows = []
     for candidate in candidates:

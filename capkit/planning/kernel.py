@@ -15,9 +15,8 @@ LOWEST_S = 1e-5
 CENTRAL, ROUND_ROBIN, RANDOM = range(3)
 BINS = 2300  # up to 1e-5 s * exp(23) = 27 hours
 NOISES = 5.0  # a backlog grows like a fluid once its drift is this many times its noise
-RELAXATIONS = (
-    3.0  # relaxation times of the queue that a period begins with, then twice as many sampled
-)
+RELAXATIONS = 3.0  # of the queue, that a period begins with; then twice as many are sampled
+ALIKE = 4  # queues that stand for all of them where requests are spread by chance
 
 
 @njit(cache=True)
@@ -34,13 +33,16 @@ def _queue(
     table: Any,
     seconds: float,
     weight: float,
+    answer: float,
     overhead_s: float,
     limit_s: float,
     histogram: Any,
     rng: Any,
 ) -> float:
-    """First-come-first-served requests for ``seconds``; ``free``, the times at which the servers fall
-    idle (a heap where ``dispatch`` is `CENTRAL`), is changed in place. Returns the weight of the late ones."""
+    """First-come-first-served requests for ``seconds``; each row of ``free``, a heap, holds the times at
+    which the places of one queue fall idle, and is changed in place. ``answer`` is the share of the
+    service that a request waits for: all of it, or none of it. Returns the weight of the late ones."""
+    queues, places = free.shape
     top = table.size - 1
     late, count = 0.0, 0
     now = rng.standard_exponential() / rate
@@ -48,31 +50,26 @@ def _queue(
         place = rng.random() * top
         low = int(place)
         service_s = table[low] + (place - low) * (table[low + 1] - table[low])
-        server = 0
+        queue = 0
         if dispatch == RANDOM:
-            server = int(rng.random() * free.size)
+            queue = int(rng.random() * queues)
         elif dispatch == ROUND_ROBIN:
-            server = count % free.size
+            queue = count % queues
         count += 1
-        end = max(now, free[server]) + service_s
-        latency_s = end - now + overhead_s
+        begin = max(now, free[queue, 0])
+        latency_s = begin - now + answer * service_s + overhead_s
         _add(histogram, latency_s, weight)
         if latency_s > limit_s:
             late += weight
-        if dispatch == CENTRAL:
-            sink(free, free.size, end)
-        else:
-            free[server] = end
+        sink(free[queue], places, begin + service_s)
         now += rng.standard_exponential() / rate
     return late
 
 
 @njit(cache=True)
-def _wait(dispatch: int, free: Any) -> float:
-    """Mean wait of a request that arrives at time 0; the central queue's is that for the first free server."""
-    if dispatch == CENTRAL:
-        return max(0.0, float(free[0]))
-    return float(np.maximum(free, 0.0).mean())
+def _wait(free: Any) -> float:
+    """Mean wait of a request that arrives at time 0: its queue's first place that falls idle decides."""
+    return float(np.maximum(free[:, 0], 0.0).mean())
 
 
 @njit(cache=True)
@@ -95,10 +92,12 @@ def replay_periods(
     dispatch: int,
     rates: Any,
     servers: Any,
+    places: int,
     groups: Any,
     period_s: float,
     sample_requests: float,
     table: Any,
+    answer: float,
     overhead_s: float,
     limit_s: float,
     late: Any,
@@ -108,49 +107,88 @@ def replay_periods(
     """Replay every period; add the late requests and the latencies to the group (hour) of the period."""
     mean_s = 0.5 * (table[1:] + table[:-1]).mean()
     wait_s = 0.0  # of a request that arrives now
+    free = np.zeros((1, 1))
+    known = False  # whether free is what the last period left behind, place by place
     for i in range(rates.size):
         rate = rates[i]
-        if i > 0:  # the same work, spread over another number of servers
+        if i > 0 and servers[i] != servers[i - 1]:  # the same work, spread over other servers
             wait_s *= servers[i - 1] / servers[i]
+            known = False
         if rate <= 0.0:
             wait_s = max(0.0, wait_s - period_s)
+            known = False
             continue
-        utilization = rate * mean_s / servers[i]
+        queues = 1 if dispatch == CENTRAL else servers[i]
+        pooled = servers[i] * places // queues  # places of one queue
+        utilization = rate * mean_s / (servers[i] * places)
         histogram = histograms[groups[i]]
         left_s = period_s
         drift = utilization - 1.0
-        pooled = servers[i] if dispatch == CENTRAL else 1  # servers of one queue
-        noise_s = mean_s * math.sqrt(rate * period_s * pooled / servers[i]) / pooled
+        noise_s = mean_s * math.sqrt(rate * period_s / queues) / pooled
         if drift * period_s > NOISES * noise_s or wait_s > limit_s:
             fluid_s = left_s
             if drift < 0.0:
                 fluid_s = min(left_s, (wait_s - limit_s) / -drift)
             last_s = wait_s + drift * fluid_s
             late[groups[i]] += _fluid(
-                rate * fluid_s, wait_s, last_s, overhead_s + mean_s, limit_s, histogram
+                rate * fluid_s,
+                wait_s,
+                last_s,
+                overhead_s + answer * mean_s,
+                limit_s,
+                histogram,
             )
             wait_s = last_s
             left_s -= fluid_s
+            known = False
         if left_s <= 0.0:
             continue
         head_s = left_s  # replayed as it is, with what the last period left behind
         sampled_s = 0.0  # stands for the rest of the period
+        some = queues
+        if dispatch == RANDOM:  # Poisson arrivals split by chance: each queue is like the others
+            some = min(queues, ALIKE)
         if utilization < 1.0:
-            relaxation_s = mean_s / (pooled * (1.0 - math.sqrt(utilization)) ** 2)
+            relaxation_s = mean_s * max(1.0, 1.0 / (pooled * (1.0 - math.sqrt(utilization)) ** 2))
             head_s = wait_s + RELAXATIONS * relaxation_s
-            sampled_s = max(sample_requests / rate, 2.0 * RELAXATIONS * relaxation_s)
+            sampled_s = max(
+                sample_requests * queues / (rate * some), 2.0 * RELAXATIONS * relaxation_s
+            )
             if head_s + sampled_s > left_s:
                 head_s = left_s
                 sampled_s = 0.0
-        free = np.full(servers[i], wait_s)
+        stands_for = queues / some
+        if not known or free.shape[0] != some:
+            free = np.full((some, pooled), wait_s)
+            known = True
         late[groups[i]] += _queue(
-            dispatch, rate, free, table, head_s, 1.0, overhead_s, limit_s, histogram, rng
+            dispatch,
+            rate / stands_for,
+            free,
+            table,
+            head_s,
+            stands_for,
+            answer,
+            overhead_s,
+            limit_s,
+            histogram,
+            rng,
         )
         free -= head_s
-        wait_s = _wait(dispatch, free)
+        wait_s = _wait(free)
         if sampled_s > 0.0:
-            weight = (left_s - head_s) / sampled_s
             late[groups[i]] += _queue(
-                dispatch, rate, free, table, sampled_s, weight, overhead_s, limit_s, histogram, rng
+                dispatch,
+                rate / stands_for,
+                free,
+                table,
+                sampled_s,
+                stands_for * (left_s - head_s) / sampled_s,
+                answer,
+                overhead_s,
+                limit_s,
+                histogram,
+                rng,
             )
-            wait_s = _wait(dispatch, free - sampled_s)
+            free -= sampled_s
+            wait_s = _wait(free)

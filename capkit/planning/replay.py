@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,8 @@ class Replay:
 
     hours: pd.DataFrame
     """One row an hour, all repetitions together: ``requests``, ``late`` (answered after the target),
-    ``late_share``, ``percentile_ms`` (the SLO's percentile), ``met`` (in every repetition)."""
+    ``late_share``, ``percentile_ms`` (the SLO's percentile) with its 95 % interval over the repetitions,
+    ``percentile_low_ms`` and ``percentile_high_ms`` (NaN for one), ``met`` (in every repetition)."""
     runs: pd.DataFrame
     """One row an independent repetition: ``late_share``, ``percentile_ms``, ``hours_missed``."""
 
@@ -68,11 +69,14 @@ class Replay:
         values = self.runs[column].to_numpy(dtype=float)
         if values.size < 2:
             raise ValueError("an interval needs at least 2 repetitions, got 1: replay with more")
-        half = (
-            stats.t.ppf(0.5 + level / 2.0, values.size - 1) * values.std(ddof=1) / values.size**0.5
-        )
-        mean = float(values.mean())
-        return mean, max(mean - float(half), 0.0), mean + float(half)
+        mean, half = float(values.mean()), float(_half_width(values, level))
+        return mean, max(mean - half, 0.0), mean + half
+
+
+def _half_width(values: Floats, level: float = 0.95) -> Any:
+    """Half of Student's interval of the mean, along the first axis."""
+    size = len(values)
+    return stats.t.ppf(0.5 + level / 2.0, size - 1) * values.std(axis=0, ddof=1) / size**0.5
 
 
 def service_law(
@@ -150,7 +154,9 @@ def minute_rates(
 
 
 def percentile_of(histogram: Floats, percentile: float) -> float:
-    """Percentile in seconds of a histogram of the kernel, interpolated inside its bin."""
+    """Percentile in seconds of a histogram of the kernel, interpolated inside its bin; 0 of an empty one."""
+    if not histogram.any():
+        return 0.0
     below = np.concatenate([[0.0], np.cumsum(histogram)])
     wanted = percentile * below[-1]
     place = int(np.searchsorted(below, wanted))
@@ -169,6 +175,7 @@ def replay(
     period_s: float = 60.0,
     sample_requests: float = 300.0,
     dispatch: str = "random",
+    places: int = 1,
 ) -> Replay:
     """Replay demand against a fleet and judge every hour by the SLO.
 
@@ -177,7 +184,7 @@ def replay(
     rates : array-like of shape (periods,) or (repetitions, periods)
         Arrival rate of each period in 1/s; each row is an independent repetition.
     servers : array-like of shape (periods,)
-        Servers that answer in each period, each one request at a time.
+        Servers that answer in each period.
     service_s : array-like
         Service time at evenly spaced probabilities (`service_law`), in seconds.
     slo : SLO
@@ -192,6 +199,8 @@ def replay(
         Least number of requests that stand for a calm period.
     dispatch : str
         "central": one queue. "round_robin" and "random": a queue each, as in `capkit.queueing.Target`.
+    places : int
+        Requests that a server works on at once.
 
     Raises
     ------
@@ -225,7 +234,7 @@ def replay(
     hour = np.arange(count.size) // steps
     size = int(hour[-1]) + 1
     total, total_late, total_seen = np.zeros(size), np.zeros(size), np.zeros((size, BINS))
-    met, runs = np.ones(size, dtype=bool), []
+    met, runs, by_run = np.ones(size, dtype=bool), [], []
     for path in paths:
         requests = np.bincount(hour, path * period_s, size)
         late, seen = np.zeros(size), np.zeros((size, BINS))
@@ -233,10 +242,12 @@ def replay(
             DISPATCH[dispatch],
             path,
             count,
+            places,
             hour,
             period_s,
             sample_requests,
             table,
+            float(slo.until == "answer"),
             overhead_s,
             slo.latency_s,
             late,
@@ -251,17 +262,21 @@ def replay(
                 "hours_missed": int(missed.sum()),
             }
         )
+        by_run.append([1000.0 * percentile_of(h, slo.percentile) for h in seen])
         met &= ~missed
         total += requests
         total_late += late
         total_seen += seen
-    percentiles = [percentile_of(h, slo.percentile) if h.any() else 0.0 for h in total_seen]
+    percentile_ms = 1000.0 * np.array([percentile_of(h, slo.percentile) for h in total_seen])
+    half = _half_width(np.array(by_run)) if len(paths) > 1 else np.full(size, np.nan)
     frame = pd.DataFrame(
         {
             "requests": total,
             "late": total_late,
             "late_share": total_late / np.maximum(total, 1e-300),
-            "percentile_ms": 1000.0 * np.array(percentiles),
+            "percentile_ms": percentile_ms,
+            "percentile_low_ms": np.maximum(percentile_ms - half, 0.0),
+            "percentile_high_ms": percentile_ms + half,
             "met": met,
         }
     )

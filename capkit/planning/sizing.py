@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from capkit.queueing import max_rate, min_servers
+from capkit.queueing import max_rate
+from capkit.queueing.erlang import servers_for_stability
 
 if TYPE_CHECKING:
     from capkit.serving import ServiceProfile
@@ -39,16 +41,22 @@ class SLO:
     percentile : float
         Share of the requests, between 0 and 1 (0.99 for p99); anything else raises `ValueError`.
     latency_s : float
-        Latency target in seconds, from the intended send to the answer.
+        Latency target in seconds, from the intended send to ``until``.
+    until : str
+        "answer", or "first_token" where the answer streams: the wait and the overhead count, and the
+        service does not.
 
     >>> SLO(0.99, 0.05)
-    SLO(percentile=0.99, latency_s=0.05)
+    SLO(percentile=0.99, latency_s=0.05, until='answer')
     """
 
     percentile: float
     latency_s: float
+    until: str = "answer"
 
     def __post_init__(self) -> None:
+        if self.until not in ("answer", "first_token"):
+            raise ValueError(f"until must be 'answer' or 'first_token', got {self.until!r}")
         if not 0.0 < self.percentile < 1.0:
             raise ValueError(f"percentile is a share such as 0.99 for p99, got {self.percentile}")
         if not (math.isfinite(self.latency_s) and self.latency_s > 0.0):
@@ -72,13 +80,22 @@ def forecast_rates(forecast: pd.DataFrame, probability: float) -> Floats:
     >>> forecast_rates(pd.DataFrame(bounds), 0.9).round(3)
     array([14.])
     """
-    rates, scores = _quantiles(forecast)
     if not 0.0 < probability < 1.0:
         raise ValueError(f"probability must lie between 0 and 1, got {probability}")
-    score = float(norm.ppf(probability))
-    piece = min(max(int(np.searchsorted(scores, score)) - 1, 0), scores.size - 2)
-    share = (score - scores[piece]) / (scores[piece + 1] - scores[piece])
-    low, high = rates[:, piece], rates[:, piece + 1]
+    return forecast_at(forecast, np.full(len(forecast), norm.ppf(probability)))
+
+
+def forecast_at(forecast: pd.DataFrame, scores: ArrayLike) -> Floats:
+    """Rate of every hour in 1/s at a score of the normal law of its own (0: the median), never negative.
+
+    ``scores`` has the shape (hours,) or (draws, hours), as the result has; the rest as in `forecast_rates`.
+    """
+    rates, knots = _quantiles(forecast)
+    wanted = np.asarray(scores, dtype=float)
+    piece = np.clip(np.searchsorted(knots, wanted) - 1, 0, knots.size - 2)
+    share = (wanted - knots[piece]) / (knots[piece + 1] - knots[piece])
+    hour = np.broadcast_to(np.arange(len(rates)), wanted.shape)
+    low, high = rates[hour, piece], rates[hour, piece + 1]
     return np.asarray(np.maximum(low + share * (high - low), 0.0))
 
 
@@ -142,13 +159,47 @@ def latency_budget_s(service: ServiceProfile, slo: SLO) -> float:
     return budget
 
 
-def _target(service: ServiceProfile, slo: SLO, dispatch: str) -> dict[str, Any]:
-    return {
-        "percentile": slo.percentile,
-        "max_response": latency_budget_s(service, slo),
-        "service_cv2": service.service_cv2,
-        "dispatch": dispatch,
-    }
+@dataclass(frozen=True)
+class _Fleet:
+    """How a fleet of servers is judged by formula: one queue for all, or each server's own."""
+
+    target: dict[str, Any]
+    rate: float
+    places: int
+    alone: bool
+    known: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, service: ServiceProfile, slo: SLO, dispatch: str, places: int) -> _Fleet:
+        if places > 1 and dispatch == "round_robin":
+            raise ValueError("round_robin is for servers of one place; take random or central")
+        limit = "max_response" if slo.until == "answer" else "max_wait"
+        target: dict[str, Any] = {
+            "percentile": slo.percentile,
+            limit: latency_budget_s(service, slo),
+            "service_cv2": service.service_cv2,
+        }
+        alone = (
+            dispatch == "random"
+        )  # Poisson arrivals, split by chance, are Poisson: M/G/places each
+        if not alone:
+            target["dispatch"] = dispatch
+        return cls(target, 1.0 / service.service_time_s, places, alone)
+
+    def carried(self, servers: int) -> float:
+        if servers not in self.known:
+            places, share = (self.places, servers) if self.alone else (servers * self.places, 1)
+            self.known[servers] = share * max_rate(places, self.rate, **self.target)
+        return self.known[servers]
+
+    def needed(self, arrival_rate: float) -> int:
+        if self.alone:
+            return max(math.ceil(arrival_rate / self.carried(1) * (1.0 - 1e-12)), 1)
+        low = high = servers_for_stability(arrival_rate / self.rate / self.places)
+        while self.carried(high) < arrival_rate:
+            low, high = high + 1, 2 * high - low + 2
+        enough = bisect_left(range(low, high), True, key=lambda c: self.carried(c) >= arrival_rate)
+        return low + enough
 
 
 def needed_servers(
@@ -158,6 +209,7 @@ def needed_servers(
     *,
     peak_factor: float = 1.0,
     dispatch: str = "random",
+    places: int = 1,
 ) -> Counts:
     """Servers that each hour needs for the SLO in its busiest minute (M/G/c, `capkit.queueing`).
 
@@ -173,6 +225,8 @@ def needed_servers(
         Rate of the busiest minute over the hour's mean.
     dispatch : str
         Which server a request joins: as in `capkit.queueing.Target`.
+    places : int
+        Requests that a server works on at once.
 
     >>> from types import SimpleNamespace
     >>> service = SimpleNamespace(service_time_s=0.005, service_cv2=1.0, overhead_s=0.0)
@@ -181,10 +235,9 @@ def needed_servers(
     [1, 6]
     [1, 10]
     """
-    target = _target(service, slo, dispatch)
-    rate = 1.0 / service.service_time_s
+    fleet = _Fleet.of(service, slo, dispatch, places)
     distinct, place = np.unique(np.asarray(rates, dtype=float), return_inverse=True)
-    needed = [min_servers(r * peak_factor, rate, **target) for r in distinct]
+    needed = [fleet.needed(r * peak_factor) for r in distinct]
     return np.array(needed, dtype=np.int64)[place]
 
 
@@ -195,12 +248,12 @@ def carried_rates(
     *,
     peak_factor: float = 1.0,
     dispatch: str = "random",
+    places: int = 1,
 ) -> Floats:
     """Mean hourly rates in 1/s that ``servers`` carry at the SLO: the inverse of `needed_servers`."""
-    target = _target(service, slo, dispatch)
-    rate = 1.0 / service.service_time_s
+    fleet = _Fleet.of(service, slo, dispatch, places)
     distinct, place = np.unique(np.asarray(servers, dtype=np.int64), return_inverse=True)
-    carried = [max_rate(int(c), rate, **target) if c else 0.0 for c in distinct]
+    carried = [fleet.carried(int(count)) if count else 0.0 for count in distinct]
     return np.array(carried)[place] / peak_factor
 
 

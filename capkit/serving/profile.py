@@ -76,7 +76,8 @@ def read_times(path: str | Path, time_column: str, images_column: str | None) ->
     table = _read(file, columns)
     numbers = {name: _numbers(file, table[name]) for name in columns}
     for name in columns:
-        _refuse(file, name, numbers[name] <= 0, table[name], "a number above 0 is needed")
+        unit = " (ms)" if name == time_column else ""
+        _refuse(file, name, numbers[name] <= 0, table[name], f"a number above 0 is needed{unit}")
     images = numbers[images_column] if images_column else pd.Series(1.0, table.index)
     _refuse(file, str(images_column), images % 1 != 0, images, "a whole number is needed")
     ms = numbers[time_column]
