@@ -72,8 +72,8 @@ def test_scale_up_is_limited_and_scale_down_waits_for_its_window() -> None:
     assert hpa.settle(State(0.0, 1, 0, 1.0), 50) == 5
     assert hpa.settle(State(0.0, 10, 0, 1.0), 50) == 20
     window = [9] + [3] * 19
-    assert hpa.settle(State(300.0, 10, 0, 0.1, window), 3) == 9
-    assert hpa.settle(State(315.0, 10, 0, 0.1, [*window, 3]), 3) == 3
+    assert hpa.settle(State(300.0, 10, 0, 0.1, recommended=window), 3) == 9
+    assert hpa.settle(State(315.0, 10, 0, 0.1, recommended=[*window, 3]), 3) == 3
 
 
 def test_a_server_answers_only_after_its_start_up() -> None:
