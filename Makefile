@@ -26,7 +26,7 @@ test: $(READY)
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks && rm -r $$runs
 
 test-more: $(READY)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[solvers]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[solvers,schemas]"
 	$(BIN)/python -m pytest -m more
 
 run: $(READY)
@@ -41,7 +41,7 @@ reference: $(READY)
 	$(BIN)/python -m capkit notebooks reference $(NB)
 
 bench: $(READY)
-	for figures in queueing loadtest serving soak course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
+	for figures in queueing loadtest serving soak autoscaling course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
 
 # Pin every version anew for all supported Pythons (needs uv).
 lock:

@@ -29,12 +29,12 @@ from capkit.autoscaling.hpa import (
     stabilized,
 )
 from capkit.autoscaling.manifests import batch_settings, manifests
-from capkit.autoscaling.migration import Migration, rollout, servers_needed, zone_loss
+from capkit.autoscaling.migration import Migration, pool_move, rollout, servers_needed, zone_loss
 from capkit.autoscaling.operation import Operation, compare, pareto, simulate
 
 __all__ = [
     "DOWN", "HPA", "SYNC_S", "UP", "Controller", "Hybrid", "Migration", "Operation", "Pod",
     "Policy", "QueueLength", "Rules", "Scheduled", "State", "Static", "batch_settings", "combined",
-    "compare", "external_replicas", "group_pods", "hpa_replicas", "limited", "manifests", "pareto",
+    "compare", "external_replicas", "group_pods", "hpa_replicas", "limited", "manifests", "pareto", "pool_move",
     "rollout", "servers_needed", "simulate", "stabilized", "zone_loss",
 ]  # fmt: skip

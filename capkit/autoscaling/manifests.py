@@ -17,8 +17,9 @@ def batch_settings(
 ) -> Batching:
     """Batching of one server, from its profile: the smallest batch that carries the rate in time.
 
-    A batch of b takes ``fixed_s + per_image_s * b`` seconds and fills in ``(b - 1) / rate``; a request meets
-    at worst the filling, a batch in execution, and its own.
+    A batch of b takes ``fixed_s + per_image_s * b`` seconds and fills in ``(b - 1) / rate``; a request is
+    taken to meet the filling, a batch in execution, and its own. What queues beyond that,
+    `capkit.simulation.simulate_batches` knows.
 
     Parameters
     ----------

@@ -124,6 +124,58 @@ def rollout(
     return Migration(ready, running)
 
 
+def pool_move(
+    servers: int,
+    steps: int,
+    *,
+    stages: int,
+    startup_s: float,
+    drain_s: float,
+    step_s: float = SYNC_S,
+) -> tuple[Migration, Migration, NDArray[np.float64]]:
+    """Load moves from one pool to another, an equal share at each stage.
+
+    The target's servers of a stage are ordered one start-up before the load comes; the source's are
+    stopped when it has gone. Stages follow each other by the start-up and the draining.
+
+    Parameters
+    ----------
+    servers, steps : int
+        Servers of the whole load in one pool, and steps to look at; `ValueError` if the last stage comes later.
+    stages : int
+        In how many equal shares.
+    startup_s, drain_s : float
+        As in `rollout`.
+
+    Returns
+    -------
+    source, target, share
+        Both pools, and the share of the load on the target, step by step.
+
+    >>> source, target, share = pool_move(4, 8, stages=2, startup_s=30.0, drain_s=15.0)
+    >>> share.tolist(), (source.running + target.running).tolist()
+    ([0.0, 0.0, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0], [6, 6, 6, 6, 6, 6, 4, 4])
+    """
+    now = np.arange(steps) * step_s
+    starts = startup_s + np.arange(stages) * (startup_s + drain_s)
+    if servers < 1 or stages < 1 or starts[-1] > now[-1]:
+        raise ValueError(f"{stages} stages of {servers} servers do not end in {steps} steps")
+
+    def stages_by(moments: Any) -> Any:
+        return (now[:, None] >= moments - 1e-9).sum(axis=1)
+
+    def kept(done: Any) -> Any:
+        return -(-servers * (stages - done) // stages)
+
+    def bought(done: Any) -> Any:
+        return -(-servers * done // stages)
+
+    moved = stages_by(starts)
+    source = Migration(kept(moved), kept(stages_by(starts + drain_s)))
+    target = Migration(bought(moved), bought(stages_by(starts - startup_s)))
+    return source, target, moved / stages
+
+
 def servers_needed(
     event: Callable[[int], ArrayLike],
     rates: ArrayLike,
@@ -132,6 +184,7 @@ def servers_needed(
     *,
     seed: int,
     step_s: float = SYNC_S,
+    at_least: int = 1,
     at_most: int = 10_000,
     **terms: Any,
 ) -> int:
@@ -145,15 +198,15 @@ def servers_needed(
         As in `capkit.planning.replay`, one rate a step.
     seed : int
         Every count meets the same requests.
-    at_most : int
-        Where to give up; `ValueError` then.
+    at_least, at_most : int
+        Where to begin, and where to give up; `ValueError` then.
     terms
         ``overhead_s`` and ``dispatch`` of the replay.
 
     >>> rates, service = np.full(240, 300.0), np.full(3, 0.01)
     >>> calm = servers_needed(lambda n: np.full(240, n), rates, service, SLO(0.99, 0.1), seed=1)
     >>> lost = servers_needed(lambda n: zone_loss(n, 2, 240, lost_s=600.0, startup_s=120.0).ready,
-    ...                       rates, service, SLO(0.99, 0.1), seed=1)
+    ...                       rates, service, SLO(0.99, 0.1), seed=1, at_least=2)
     >>> lost > 1.5 * calm
     True
     """
@@ -165,7 +218,7 @@ def servers_needed(
         rng = np.random.default_rng(seed)
         return replay(rates, ready, service_s, slo, rng, period_s=step_s, **terms).met
 
-    low, high = 1, 2
+    low, high = at_least - 1, at_least
     while not holds(high):
         low, high = high, 2 * high
         if low > at_most:

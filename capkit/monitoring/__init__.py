@@ -8,11 +8,11 @@ from capkit.monitoring.detectors import Detection, alarms, cusum, judge, robust_
 from capkit.monitoring.drift import mix_drift, service_drift
 from capkit.monitoring.hotspots import departures, hot_spots
 from capkit.monitoring.metrics import bucket_percentile, histogram_quantile, read_metrics, scrape
-from capkit.monitoring.prometheus import Prometheus
+from capkit.monitoring.prometheus import Prometheus, free_port
 from capkit.monitoring.rules import alert_rules, queries, scrape_config
 
 __all__ = [
-    "Detection", "Prometheus", "alarms", "alert_rules", "bucket_percentile", "cusum", "departures",
+    "Detection", "Prometheus", "alarms", "alert_rules", "bucket_percentile", "cusum", "departures", "free_port",
     "histogram_quantile", "hot_spots", "judge", "mix_drift", "queries", "read_metrics", "robust_z",
     "scrape", "scrape_config", "service_drift",
 ]  # fmt: skip

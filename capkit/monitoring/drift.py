@@ -14,7 +14,7 @@ def service_drift(
     requests: ArrayLike,
     seconds: ArrayLike,
     *,
-    baseline_s: float,
+    baseline_s: ArrayLike,
     cv2: float,
     noise: float = 0.03,
 ) -> Floats:
@@ -26,8 +26,10 @@ def service_drift(
     ----------
     requests, seconds : array-like of shape (windows,)
         Requests answered in each window, and the service time of all of them together.
-    baseline_s, cv2 : float
-        Mean and squared coefficient of variation of the service time that the plan was made with.
+    baseline_s : float or array-like of shape (windows,)
+        Mean service time that the plan was made with, or that each window's own mix should take.
+    cv2 : float
+        Squared coefficient of variation of the service time.
     noise : float
         Spread of the mean from window to window on a machine in good order, as a share of it: many
         requests measure the mean far more closely than the machine keeps it.
@@ -41,12 +43,13 @@ def service_drift(
     array([0. , 3.4, 0. ])
     """
     count, total = np.asarray(requests, dtype=float), np.asarray(seconds, dtype=float)
-    if count.shape != total.shape or (count < 0.0).any() or not baseline_s > 0.0 or cv2 < 0.0:
+    expected = np.asarray(baseline_s, dtype=float)
+    if count.shape != total.shape or (count < 0.0).any() or not (expected > 0.0).all() or cv2 < 0.0:
         raise ValueError(
             f"requests {count.shape} and seconds {total.shape} must match, baseline_s > 0, cv2 >= 0"
         )
     some = np.maximum(count, 1.0)
-    change = total / some / baseline_s - 1.0
+    change = total / some / expected - 1.0
     return np.where(count > 0.0, change / np.sqrt(cv2 / some + noise**2), 0.0)
 
 

@@ -22,6 +22,12 @@ from capkit.monitoring.rules import scrape_config
 INSTALL = "Prometheus is not installed (Debian: apt-get install prometheus)"
 
 
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 class Prometheus:
     """Prometheus in a process of its own, for as long as the context lasts.
 
@@ -62,8 +68,7 @@ class Prometheus:
         )
         (self._folder / "rules.yml").write_text(rules or "groups: []\n", encoding="utf-8")
         (self._folder / "prometheus.yml").write_text(config, encoding="utf-8")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         command = [program, f"--config.file={self._folder}/prometheus.yml", "--log.level=warn"]
         command += [f"--web.listen-address={urlsplit(self.url).netloc}"]
         command += [f"--storage.tsdb.path={self._folder}/data"]
@@ -79,6 +84,14 @@ class Prometheus:
     def installed() -> bool:
         """Whether the program is here."""
         return shutil.which("prometheus") is not None
+
+    def wait(self, timeout_s: float = 30.0) -> None:
+        """Wait until every server has been scraped; the first scrape comes about 5 s after the start."""
+        deadline = time.monotonic() + timeout_s
+        while self.query("up == 0 or absent(up)").size:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not scraped in {timeout_s:g} s: {self.query('up == 0')}")
+            time.sleep(0.1)
 
     def query(self, expression: str) -> pd.DataFrame:
         """The answer now: one row a series, its labels and ``value``; `ValueError` if PromQL rejects it."""
