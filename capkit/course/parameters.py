@@ -36,7 +36,7 @@ REGISTRY: dict[str, Parameter] = {
         Parameter("solver", "highs", "solver of the integer program"),
         Parameter("zones", 2, "availability zones; the plan carries the loss of one"),
         Parameter("startup_s", 120.0, "seconds from ordering a server to its first answer"),
-        Parameter("days", 0.5, "days that the controllers are simulated for, the busiest ones"),
+        Parameter("days", 0.25, "days that the controllers are simulated for, the busiest ones"),
         Parameter("horizon_h", 168, "hours to forecast and to plan"),
         Parameter("mnist", "bundled", "digits: bundled (5,000), keras (download), or a folder"),
         Parameter("epochs", 3, "passes over the training digits"),
