@@ -88,6 +88,9 @@ def test_bounds_that_contradict_are_refused() -> None:
             startup_s=1.0,
             initial=0,
         )
+    for rates in ([], [0.0, 0.0], [1.0, -1.0], [np.nan]):
+        with pytest.raises(ValueError, match="rates must be finite"):
+            run(Static(4), rates)
     with pytest.raises(ValueError, match="dispatch"):
         simulate(
             Static(1),
