@@ -1,79 +1,26 @@
-"""The autoscaler's arithmetic on Kubernetes' own cases; controllers; manifests."""
+"""Controllers at work: start-up, server-hours, missed hours; fluid and every request."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
-import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from capkit.autoscaling import (
     HPA,
+    Hybrid,
+    QueueLength,
     Scheduled,
-    State,
     Static,
     compare,
-    hpa_replicas,
-    manifests,
+    pareto,
     simulate,
 )
 from capkit.planning import SLO
+from capkit.queueing import MGc, MMc
 
 SERVICE = np.full(3, 0.01)
 GOAL = SLO(0.99, 0.05)
-
-
-# Cases of Kubernetes' pkg/controller/podautoscaler/replica_calculator_test.go (CPU, requests of one core).
-@pytest.mark.parametrize(
-    ("usage", "target", "unready", "missing", "replicas"),
-    [
-        pytest.param([0.3, 0.5, 0.7], 0.3, 0, 0, 5, id="ScaleUp"),
-        pytest.param([0.5, 0.7], 0.3, 1, 0, 4, id="ScaleUpUnreadyLessScale"),
-        pytest.param([0.4], 0.3, 2, 0, 3, id="ScaleUpUnreadyNoScale"),
-        pytest.param([0.1, 0.3, 0.5, 0.25, 0.25], 0.5, 0, 0, 3, id="ScaleDown"),
-        pytest.param([0.1, 0.3, 0.5], 0.5, 2, 0, 2, id="ScaleDownIncludeUnreadyPods"),
-    ],
-)
-def test_replicas_as_kubernetes_computes_them(
-    usage: list[float], target: float, unready: int, missing: int, replicas: int
-) -> None:
-    assert hpa_replicas(usage, target, unready=unready, missing=missing) == replicas
-
-
-def test_replicas_with_missing_metrics_are_cautious() -> None:
-    # Documentation: missing metrics count as 100 % when scaling down, as 0 % when scaling up.
-    assert (
-        hpa_replicas([0.2, 0.2], 0.5, missing=2) == 4
-    )  # (.2+.2+1+1)/4 = 60 %: would turn, so nothing
-    assert hpa_replicas([0.1, 0.1, 0.1], 0.5, missing=1) == 3  # (.3+1)/4 = 32 %: ceil(.64 * 4)
-    assert hpa_replicas([0.9, 0.9], 0.5, missing=1) == 4  # 1.8/3 = 60 %: ceil(1.2 * 3)
-
-
-def test_nothing_happens_within_the_tolerance() -> None:
-    assert hpa_replicas([0.55] * 10, 0.5) == 10
-    assert hpa_replicas([0.45] * 10, 0.5) == 10
-    assert hpa_replicas([0.56] * 10, 0.5) == 12
-
-
-@given(st.integers(1, 20), st.integers(0, 100), st.integers(10, 90), st.integers(0, 5))
-def test_unready_pods_only_dampen(ready: int, percent: int, target: int, unready: int) -> None:
-    usage = [percent / 100.0] * ready
-    alone = hpa_replicas(usage, target / 100.0)
-    wanted = hpa_replicas(usage, target / 100.0, unready=unready)
-    if alone > ready:
-        assert ready < wanted <= max(alone, ready + unready)
-    elif alone < ready:
-        assert wanted == alone
-
-
-def test_scale_up_is_limited_and_scale_down_waits_for_its_window() -> None:
-    hpa = HPA(0.5)
-    assert hpa.settle(State(0.0, 1, 0, 1.0), 50) == 5
-    assert hpa.settle(State(0.0, 10, 0, 1.0), 50) == 20
-    window = [9] + [3] * 19
-    assert hpa.settle(State(300.0, 10, 0, 0.1, window), 3) == 9
-    assert hpa.settle(State(315.0, 10, 0, 0.1, [*window, 3]), 3) == 3
 
 
 def test_a_server_answers_only_after_its_start_up() -> None:
@@ -141,21 +88,113 @@ def test_bounds_that_contradict_are_refused() -> None:
             startup_s=1.0,
             initial=0,
         )
-    with pytest.raises(ValueError, match="zones"):
-        manifests("m", minimum=1, maximum=5, memory_mib=100, zones=2)
+    for rates in ([], [0.0, 0.0], [1.0, -1.0], [np.nan]):
+        with pytest.raises(ValueError, match="rates must be finite"):
+            run(Static(4), rates)
+    with pytest.raises(ValueError, match="dispatch"):
+        simulate(
+            Static(1),
+            [1.0],
+            SERVICE,
+            GOAL,
+            np.random.default_rng(1),
+            startup_s=1.0,
+            initial=1,
+            dispatch="x",
+        )
 
 
-def test_manifests_are_yaml_that_fits_together() -> None:
-    files = {
-        file: yaml.safe_load(text)
-        for file, text in manifests("digits", minimum=4, maximum=20, memory_mib=700).items()
-    }
-    deployment, service, hpa = (files[f"{n}.yaml"] for n in ("deployment", "service", "hpa"))
-    pod = deployment["spec"]["template"]
-    assert service["spec"]["selector"] == pod["metadata"]["labels"] == {"app": "digits"}
-    assert deployment["spec"]["selector"]["matchLabels"] == {"app": "digits"}
-    assert hpa["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
-    assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (4, 20)
-    container = pod["spec"]["containers"][0]
-    assert container["resources"]["requests"] == {"cpu": "1", "memory": "700Mi"}
-    assert {port["name"] for port in container["ports"]} == {"grpc", "rest"}
+def run(
+    controller, rates, *, every_request=True, dispatch="random", seed=1, service=SERVICE, **terms
+):
+    given = {"startup_s": 60.0, "initial": 4, **terms}
+    rng = np.random.default_rng(seed)
+    return simulate(
+        controller,
+        rates,
+        service,
+        GOAL,
+        rng,
+        every_request=every_request,
+        dispatch=dispatch,
+        **given,
+    )
+
+
+@pytest.mark.parametrize("dispatch", ["central", "random"])
+def test_every_request_waits_as_the_queueing_model_says(dispatch: str) -> None:
+    grid = np.linspace(0.0, 1.0, 2001)
+    grid[-1] = 1.0 - 1e-5
+    service = -0.01 * np.log1p(-grid)  # exponential
+    operation = run(
+        Static(4), np.full(960, 280.0), dispatch=dispatch, service=service, overhead_s=0.001
+    )
+    model = MMc(280.0, 100.0, 4) if dispatch == "central" else MMc(70.0, 100.0, 1)
+    percentile_s = operation.replay.runs["percentile_ms"].iloc[0] / 1000.0 - 0.001
+    assert operation.utilization.mean() == pytest.approx(0.7, rel=0.01)
+    assert percentile_s == pytest.approx(model.response_quantile(0.99), rel=0.03)
+    late = 1.0 - operation.replay.late_share
+    assert model.response_quantile(late) == pytest.approx(GOAL.latency_s - 0.001, rel=0.03)
+
+
+def test_the_controller_sees_the_requests_in_flight_of_littles_law() -> None:
+    seen = []
+
+    class Watcher(Static):
+        def recommend(self, state):
+            seen.append(state.in_flight)
+            return self.servers
+
+    for every_request in (True, False):
+        seen.clear()
+        run(Watcher(4), np.full(480, 280.0), every_request=every_request)
+        model = MGc(70.0, 100.0, 1, service_cv2=0.0)
+        assert np.mean(seen[20:]) == pytest.approx(4 * model.mean_in_system, rel=0.05)
+
+
+def test_fluid_and_every_request_agree_on_a_rise() -> None:
+    rates = np.concatenate(
+        [np.full(120, 150.0), np.linspace(150.0, 900.0, 120), np.full(240, 900.0)]
+    )
+    exact, fluid = (run(HPA(0.6), rates, every_request=e, initial=3) for e in (True, False))
+    assert exact.server_hours == pytest.approx(fluid.server_hours, rel=0.05)
+    assert exact.replay.late_share == pytest.approx(fluid.replay.late_share, abs=0.02)
+    assert exact.replay.hours["requests"].sum() == pytest.approx(rates.sum() * 15.0, rel=0.01)
+
+
+def test_memory_of_every_request_is_that_of_the_hours() -> None:
+    operation = run(Static(2), np.full(480, 20.0))
+    assert len(operation.replay.hours) == 2 and len(operation.replay.runs) == 1
+
+
+@pytest.mark.parametrize("dispatch", ["central", "random", "round_robin"])
+def test_work_survives_a_change_of_the_fleet(dispatch: str) -> None:
+    # 100 s of overload leave a backlog; with the servers that come it is worked off, and not forgotten.
+    rates = np.concatenate([np.full(8, 800.0), np.full(232, 100.0)])
+    steps = Scheduled(np.repeat([4, 6], [12, 228]), period_s=15.0, lead_s=0.0)
+    operation = run(steps, rates, dispatch=dispatch, startup_s=0.0)
+    assert operation.utilization[8:12].mean() > 0.99
+    assert operation.replay.late_share > 0.1
+    assert operation.utilization[60:].mean() == pytest.approx(100.0 * 0.01 / 6, rel=0.1)
+
+
+def test_a_hybrid_never_falls_below_its_floor_and_reacts_above_it() -> None:
+    rates = np.repeat([100.0, 100.0, 600.0], 240)
+    floor = Scheduled([2, 5, 5], period_s=3600.0, lead_s=60.0, name="floor")
+    operation = run(Hybrid(floor, HPA(0.6)), rates, every_request=False, initial=2)
+    assert operation.ready[:230].max() == 2
+    assert operation.ready[240:480].min() == 5
+    assert operation.ready[-1] == 10
+
+
+def test_a_target_above_one_request_a_server_oscillates() -> None:
+    rates = np.full(960, 760.0)  # 7.6 servers' worth of work
+    steady = run(QueueLength(per_server=0.8), rates, every_request=False, initial=10, maximum=40)
+    trapped = run(QueueLength(per_server=2.0), rates, every_request=False, initial=40, maximum=40)
+    assert steady.replay.late_share < 0.01
+    assert trapped.replay.late_share > 0.1 and trapped.ready.min() < 7.6
+
+
+def test_pareto_front() -> None:
+    table = pd.DataFrame({"server_hours": [4, 3, 3, 1], "late_percent": [0, 1, 2, 9]})
+    assert pareto(table).tolist() == [True, True, False, True]

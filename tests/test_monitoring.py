@@ -117,7 +117,8 @@ def test_metrics_page_and_the_bucket_of_a_percentile() -> None:
 
 def test_alert_rules_err_on_the_safe_side_of_the_target() -> None:
     rules = yaml.safe_load(alert_rules(SLO(0.99, 0.05), name="digits", planned_rate=20_000.0))
-    fast, slow, demand = rules["groups"][0]["rules"]
+    fast, slow, _, demand, hot = rules["groups"][0]["rules"]
     assert 'le="37481.3"' in fast["expr"]  # 10 us x 1.8^14, the last limit below 50 ms
     assert "> 0.144" in fast["expr"] and "> 0.06" in slow["expr"]
     assert demand["expr"].endswith("> 20000")
+    assert hot["alert"] == "HotReplica"

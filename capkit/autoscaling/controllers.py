@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from capkit.autoscaling.hpa import (
+    DOWN,
+    UP,
+    Rules,
+    combined,
+    external_replicas,
+    hpa_replicas,
+    limited,
+    stabilized,
+)
 
 SYNC_S = 15.0  # period of the Kubernetes controller
 
@@ -23,9 +33,20 @@ class State:
     """Servers ordered that do not answer yet."""
     utilization: float
     """Mean busy share of the ready servers over the last step."""
+    rate: float = 0.0
+    """Arrivals over the last step, in 1/s."""
+    in_flight: float = 0.0
+    """Requests waiting and in service, all servers together: mean over the last step."""
     recommended: Sequence[int] = ()
     """What this controller recommended at the earlier steps, oldest first."""
+    counts: Sequence[int] = ()
+    """Servers ordered at the earlier steps, oldest first."""
     step_s: float = SYNC_S
+
+    @property
+    def current(self) -> int:
+        """Servers ordered: ready and starting."""
+        return self.ready + self.starting
 
 
 class Controller(Protocol):
@@ -90,62 +111,9 @@ class Scheduled(Controller):
         return int(needed[first : last + 1].max())
 
 
-def hpa_replicas(
-    usage: Sequence[float],
-    target: float,
-    *,
-    unready: int = 0,
-    missing: int = 0,
-    tolerance: float = 0.1,
-) -> int:
-    """Replicas that the Kubernetes HorizontalPodAutoscaler wants, before stabilisation and limits.
-
-    ``ceil(pods * use / target)``, by the rules of the Kubernetes documentation ("Horizontal Pod
-    Autoscaling", algorithm details). Use and target are whole percents there, cut off, and so here.
-
-    Parameters
-    ----------
-    usage : sequence of float
-        CPU use of each ready pod that has a metric, as a share of its request; `ValueError` if empty.
-    target : float
-        Wanted mean use, as a share of the request.
-    unready, missing : int
-        Pods not ready yet: left out when scaling down, idle when scaling up. Ready pods without a
-        metric: fully used when scaling down, idle when scaling up.
-    tolerance : float
-        No change while the ratio of use to target is this close to 1.
-
-    The documentation's own: 200m against 100m doubles, 50m halves, and within a tenth nothing happens.
-
-    >>> hpa_replicas([0.2, 0.2], 0.1), hpa_replicas([0.05, 0.05], 0.1), hpa_replicas([0.54], 0.5)
-    (4, 1, 1)
-    """
-    if not usage or not target > 0.0:
-        raise ValueError(
-            f"a ready pod with a metric and a positive target are needed, got {target}"
-        )
-    pods = len(usage) + missing + unready
-
-    def ratio(values: Sequence[float]) -> float:
-        percent = math.floor(100.0 * math.fsum(values) / len(values) + 1e-9)
-        return percent / math.floor(100.0 * target + 1e-9)
-
-    first, counted = ratio(usage), list(usage)
-    if missing and first != 1.0:
-        counted += [1.0 if first < 1.0 else 0.0] * missing
-    if unready and first > 1.0:
-        counted += [0.0] * unready
-    second = ratio(counted)
-    turned = (first - 1.0) * (second - 1.0) < 0.0
-    if turned or 1.0 - tolerance <= second <= 1.0 + tolerance:
-        return pods
-    wanted = math.ceil(second * len(counted))
-    return pods if (second - 1.0) * (wanted - pods) < 0.0 else wanted
-
-
 @dataclass(frozen=True)
 class HPA(Controller):
-    """The HorizontalPodAutoscaler on CPU use, with the defaults of autoscaling/v2.
+    """The HorizontalPodAutoscaler, with the defaults of autoscaling/v2.
 
     Parameters
     ----------
@@ -153,29 +121,100 @@ class HPA(Controller):
         Wanted mean utilisation of the ready servers.
     tolerance : float
         No change while the ratio is this close to 1.
-    stabilization_s : float
-        Scaling down follows the highest recommendation of this window.
+    rate_per_server : float, optional
+        A second metric: wanted requests a second of one server. The larger answer holds.
+    up, down : Rules
+        Policies and windows.
 
     >>> HPA(0.5).recommend(State(0.0, 4, 0, 0.9))
     8
+    >>> HPA(0.5, rate_per_server=100.0).recommend(State(0.0, 4, 0, 0.9, rate=1000.0))
+    10
     >>> HPA(0.5).settle(State(60.0, 8, 0, 0.1, recommended=[8, 7, 2, 2]), 2)
     8
     """
 
     target: float = 0.6
     tolerance: float = 0.1
-    stabilization_s: float = 300.0
+    rate_per_server: float | None = None
+    up: Rules = UP
+    down: Rules = DOWN
     name: str = "HPA"
 
     def recommend(self, state: State) -> int:
-        """`hpa_replicas` of the mean use."""
+        """`hpa_replicas` of the mean use, and `external_replicas` of the rate if that is a metric."""
         usage = [state.utilization] * state.ready
-        return hpa_replicas(usage, self.target, unready=state.starting, tolerance=self.tolerance)
+        terms = {"unready": state.starting, "tolerance": self.tolerance}
+        by_use = hpa_replicas(usage, self.target, **terms) if usage else None  # type: ignore[arg-type]
+        if self.rate_per_server is None:
+            return combined([by_use], state.current)
+        by_rate = external_replicas(
+            state.rate, self.rate_per_server, state.current, tolerance=self.tolerance
+        )
+        return combined([by_use, by_rate], state.current)
 
     def settle(self, state: State, wanted: int) -> int:
-        """Up: at most 4 more or twice as many a step. Down: the highest recommendation of the window."""
-        current = state.ready + state.starting
-        if wanted > current:
-            return min(wanted, max(2 * current, current + 4))
-        recent = list(state.recommended)[-round(self.stabilization_s / state.step_s) :]
-        return min(max([wanted, *recent]), current)
+        """After the stabilisation windows and the scaling policies."""
+        windows = {"up_s": self.up.stabilization_s, "down_s": self.down.stabilization_s}
+        span = int(max(windows.values()) / state.step_s)
+        recent = list(state.recommended[-span:]) if span else []
+        steady = stabilized(state.current, wanted, _aged(recent, state.step_s), **windows)
+        if steady == state.current:
+            return steady
+        rules = self.up if steady > state.current else self.down
+        span = int(max(policy.period_s for policy in rules.policies) / state.step_s)
+        counts = np.array(state.counts[-span - 1 :])
+        changes = _aged(np.diff(counts).tolist(), state.step_s)
+        return limited(state.current, steady, changes, up=self.up, down=self.down)
+
+
+def _aged(values: Sequence[int], step_s: float) -> list[tuple[float, int]]:
+    """Values of the last steps with their ages, the newest one step old."""
+    return [(step_s * (len(values) - place), value) for place, value in enumerate(values)]
+
+
+@dataclass(frozen=True)
+class QueueLength(HPA):
+    """An autoscaler on requests in flight, as KEDA hands a queue's length to the HorizontalPodAutoscaler.
+
+    Parameters
+    ----------
+    per_server : float
+        Wanted requests in flight a ready server: waiting and in service. Unlike a utilisation it has no
+        ceiling: a backlog says how large it is.
+
+    >>> QueueLength(per_server=2.0).recommend(State(0.0, 4, 0, 1.0, in_flight=30.0))
+    15
+    """
+
+    per_server: float = 2.0
+    name: str = "queue length"
+
+    def recommend(self, state: State) -> int:
+        """`external_replicas` of the requests in flight."""
+        return external_replicas(
+            state.in_flight, self.per_server, state.current, tolerance=self.tolerance
+        )
+
+
+@dataclass(frozen=True)
+class Hybrid(Controller):
+    """A forecast as the floor, a reactive controller on top: the schedule sets ``minReplicas``.
+
+    >>> floor = Scheduled([2, 5], period_s=3600.0, lead_s=120.0)
+    >>> both = Hybrid(floor, HPA(0.5))
+    >>> [both.recommend(State(t, 4, 0, use)) for t, use in ((0.0, 0.9), (3600.0, 0.1))]
+    [8, 5]
+    """
+
+    floor: Controller
+    reactive: Controller
+    name: str = "hybrid"
+
+    def recommend(self, state: State) -> int:
+        """The larger of the two."""
+        return max(self.floor.recommend(state), self.reactive.recommend(state))
+
+    def settle(self, state: State, wanted: int) -> int:
+        """The reactive controller's limits, and never below the floor."""
+        return max(self.floor.recommend(state), self.reactive.settle(state, wanted))

@@ -40,6 +40,7 @@ REGISTRY: dict[str, Parameter] = {
         ),
         Parameter("detection_s", 10.0, "seconds until a lost zone gets no more requests"),
         Parameter("startup_s", 120.0, "seconds from ordering a server to its first answer"),
+        Parameter("days", 0.25, "days that the controllers are simulated for, the busiest ones"),
         Parameter("horizon_h", 168, "hours to forecast and to plan"),
         Parameter("mnist", "bundled", "digits: bundled (5,000), keras (download), or a folder"),
         Parameter("epochs", 3, "passes over the training digits"),

@@ -1,19 +1,14 @@
-"""Watching a plan: residuals against what the plan expects, alarms, and what an alarm is worth.
+"""Anomalies in a series: how unusual a value is, how long that lasts, and what an alarm is worth.
 
 Detectors are causal: what they say of a moment uses that moment and earlier ones only.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from urllib.request import urlopen
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-
-from capkit.planning import SLO
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -142,125 +137,3 @@ def judge(alarmed: ArrayLike, labelled: ArrayLike, *, step_s: float) -> Detectio
         delay_h=float(inside[0] - np.flatnonzero(label)[0]) * step_s / 3600.0 if hits else None,
         false_episodes=int((starts & ~label).sum()),
     )
-
-
-def read_metrics(text: str) -> pd.DataFrame:
-    """Samples of a page in the Prometheus text format: ``name``, ``labels`` (dict), ``value``.
-
-    >>> page = ':tensorflow:serving:request_count{model_name="m",status="OK"} 7\\n'
-    >>> read_metrics(page).to_dict("records")
-    [{'name': ':tensorflow:serving:request_count', 'labels': {'model_name': 'm', 'status': 'OK'}, 'value': 7.0}]
-    """
-    from prometheus_client.parser import text_string_to_metric_families
-
-    samples = [
-        sample for family in text_string_to_metric_families(text) for sample in family.samples
-    ]
-    rows = []
-    for sample in samples:  # the parser adds a suffix to counters that the page does not have
-        name = sample.name if sample.name in text else sample.name.removesuffix("_total")
-        rows.append({"name": name, "labels": dict(sample.labels), "value": float(sample.value)})
-    return pd.DataFrame(rows, columns=["name", "labels", "value"])
-
-
-def scrape(rest_url: str, *, timeout_s: float = 10.0) -> str:
-    """The metrics page of a server of TensorFlow Serving's API, from its REST address, as text."""
-    with urlopen(f"{rest_url}/monitoring/prometheus/metrics", timeout=timeout_s) as answer:
-        return str(answer.read().decode())
-
-
-def bucket_percentile(
-    samples: pd.DataFrame, histogram: str, percentile: float
-) -> tuple[float, float]:
-    """The two bucket limits that a percentile lies between: all that a Prometheus histogram knows.
-
-    Parameters
-    ----------
-    samples : DataFrame
-        From `read_metrics`; buckets of all labels are added up.
-    histogram : str
-        Name without ``_bucket``.
-    percentile : float
-        Share, between 0 and 1.
-
-    Raises
-    ------
-    ValueError
-        The page has no such histogram, or it is empty.
-
-    >>> page = "".join(f'h_bucket{{le="{le}"}} {n}\\n' for le, n in (("10", 2), ("18", 9), ("+Inf", 10)))
-    >>> bucket_percentile(read_metrics(page), "h", 0.5)
-    (10.0, 18.0)
-    """
-    rows = samples[samples["name"] == f"{histogram}_bucket"]
-    limits = rows["labels"].map(lambda labels: float(labels["le"]))
-    counts = rows["value"].groupby(limits).sum().sort_index()
-    if counts.empty or counts.iloc[-1] <= 0.0:
-        names = ", ".join(
-            sorted({n.removesuffix("_bucket") for n in samples["name"] if n.endswith("_bucket")})
-        )
-        raise ValueError(
-            f"no requests in a histogram {histogram!r}; the page has: {names or 'none'}"
-        )
-    position = int(np.searchsorted(counts.to_numpy(), percentile * counts.iloc[-1]))
-    lower = float(counts.index[position - 1]) if position else 0.0
-    return lower, float(counts.index[position])
-
-
-def alert_rules(slo: SLO, *, name: str, planned_rate: float) -> str:
-    """Prometheus alert rules of a plan, as YAML: the SLO's error budget burns, demand leaves the plan.
-
-    Windows and burn rates as in Beyer et al., The Site Reliability Workbook, ch. 5: 2 % of a month's
-    budget in an hour is 14.4 times the allowed rate, 5 % in six hours is 6 times.
-
-    Parameters
-    ----------
-    slo : SLO
-        Latency objective; requests beyond the next lower bucket limit of TensorFlow Serving
-        (10 us times powers of 1.8) count as late, which errs on the safe side.
-    name : str
-        Model name.
-    planned_rate : float
-        Largest arrival rate in 1/s that the plan carries; `ValueError` if it is not positive.
-
-    >>> print(alert_rules(SLO(0.99, 0.05), name="digits", planned_rate=30000.0).splitlines()[3])
-      - alert: LatencyBudgetBurnsFast
-    """
-    import yaml
-
-    if not planned_rate > 0.0:
-        raise ValueError(f"planned_rate must be positive, got {planned_rate}")
-    limit_us = 10.0 * 1.8 ** math.floor(math.log(slo.latency_s * 1e6 / 10.0) / math.log(1.8) + 1e-9)
-    chosen = f'model_name="{name}"'
-    latency = ":tensorflow:serving:request_latency"
-
-    def late(window: str) -> str:
-        fast = f'sum(rate({latency}_bucket{{{chosen},le="{limit_us:.6g}"}}[{window}]))'
-        return f"(1 - {fast} / sum(rate({latency}_count{{{chosen}}}[{window}])))"
-
-    def burn(alert: str, factor: float, long: str, short: str, severity: str) -> dict[str, object]:
-        allowed = f"{factor * (1.0 - slo.percentile):.4g}"
-        return {
-            "alert": alert,
-            "expr": f"{late(long)} > {allowed} and {late(short)} > {allowed}",
-            "labels": {"severity": severity},
-            "annotations": {
-                "summary": f"more than {allowed} of the requests to {name} are late, over {long} and {short}"
-            },
-        }
-
-    rules = [
-        burn("LatencyBudgetBurnsFast", 14.4, "1h", "5m", "page"),
-        burn("LatencyBudgetBurnsSlowly", 6.0, "6h", "30m", "ticket"),
-        {
-            "alert": "DemandAbovePlan",
-            "expr": f"sum(rate(:tensorflow:serving:request_count{{{chosen}}}[5m])) > {planned_rate:.6g}",
-            "for": "15m",
-            "labels": {"severity": "ticket"},
-            "annotations": {
-                "summary": f"{name} is asked for more than the plan carries: plan again"
-            },
-        },
-    ]
-    groups = [{"name": name, "rules": rules}]
-    return str(yaml.safe_dump({"groups": groups}, sort_keys=False, width=1000))
