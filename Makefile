@@ -41,12 +41,12 @@ reference: $(READY)
 	$(BIN)/python -m capkit notebooks reference $(NB)
 
 bench: $(READY)
-	for figures in queueing loadtest serving soak course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
+	for figures in queueing loadtest serving soak runs course; do $(BIN)/python benchmarks/$$figures.py || exit 1; done
 
 # Pin every version anew for all supported Pythons (needs uv).
 lock:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
-	    --extra notebooks --extra tensorflow --extra test -q pyproject.toml -o requirements.lock
+	    --extra notebooks --extra tensorflow --extra sweep --extra test -q pyproject.toml -o requirements.lock
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "capkit needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'
