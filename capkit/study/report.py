@@ -98,7 +98,8 @@ def _as_html(table: pd.DataFrame) -> str:
         shown["notebook"] = [f'<a href="{to}">{to}</a>' if to else "" for to in shown["notebook"]]
     shown.columns = [html.escape(str(name)) for name in shown]
     terms = {"na_rep": "", "float_format": "{:.6g}".format}
-    return str(shown.to_html(index=False, border=0, escape=False, **terms))
+    text = shown.to_html(index=False, border=0, escape=False, **terms)
+    return f'<div style="overflow-x:auto">{text}</div>'
 
 
 def write_report(study: Study, table: pd.DataFrame, out: Path, made: Mapping[str, Any]) -> Path:
@@ -117,7 +118,13 @@ def write_report(study: Study, table: pd.DataFrame, out: Path, made: Mapping[str
     good, failed = table[table["error"] == ""], table[table["error"] != ""]
     y = columns.get("y", "scenario")
     shown = ["scenario", *study.varied, *(c for c in good if c not in _leading(study, good))]
-    best = good.sort_values(y, kind="stable").head(ROWS)[shown]
+    best = good.sort_values(y, kind="stable")
+    if by := columns.get("by"):
+        groups = best.groupby(by)
+        best = groups.head(max(ROWS // max(groups.ngroups, 1), 3)).sort_values(
+            [by, y], kind="stable"
+        )
+    best = best.head(ROWS)[shown]
     best = best.loc[:, [c for c in best if best[c].astype(str).any()]]
     parts = [f"<h1>Study</h1><p>{len(good)} of {len(table)} scenarios have a result.</p>"]
     if {"x", "y"} <= columns.keys() and len(good):
@@ -127,7 +134,8 @@ def write_report(study: Study, table: pd.DataFrame, out: Path, made: Mapping[str
         image = base64.b64encode(png).decode()
         parts.append(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{image}">')
     if len(good):
-        parts.append(f"<h2>Lowest {html.escape(y)}</h2>{_as_html(best)}")
+        each = f" for each {html.escape(by)}" if by else ""
+        parts.append(f"<h2>Lowest {html.escape(y)}{each}</h2>{_as_html(best)}")
     if len(failed):
         first = failed[["scenario", *study.varied, "error", "notebook"]].head(ROWS)
         parts.append(f"<h2>Failed, by reason</h2>{_as_html(_failures(table))}")
