@@ -134,8 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
     terms = {"resume": options.resume, "notebooks": options.notebooks}
     try:
         run_chapters(chapters, parameters, out, **terms)
-    except ChapterError as error:
-        print(f"{error}\nmend it, then: python -m capkit run --resume --out {out}", file=sys.stderr)
+    except (ChapterError, KeyboardInterrupt) as error:
+        told = f"{error}\n" if isinstance(error, ChapterError) else "stopped\n"
+        print(f"{told}to go on: python -m capkit run --resume --out {out}", file=sys.stderr)
         return 1
     plan = out / "09_capacity_plan" / "plan.html"
     finished = [c for c in CHAPTERS if c in manifest.read(out)["chapters"]]

@@ -146,6 +146,9 @@ def main(arguments: list[str] | None = None) -> int:
         record["finished"] = manifest.now()
         manifest.write(out, record)
         report = write_report(study, table, out, _made(record))
+    except KeyboardInterrupt:
+        print(f"stopped; to go on: the same command with --resume --out {out}", file=sys.stderr)
+        return 130
     except ImportError:
         parser.error(INSTALL)
     except (ValueError, OSError) as error:

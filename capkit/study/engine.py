@@ -42,7 +42,7 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
     Raises
     ------
     ValueError
-        Nothing answers at the address, or Dask is not installed.
+        Nothing answers at the address, no worker joins within a minute, or Dask is not installed.
     """
     try:
         import distributed
@@ -56,6 +56,10 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
         except (OSError, ValueError) as error:
             raise ValueError(f"no Dask scheduler answers at {scheduler}: {error}") from error
         with client:
+            try:
+                client.wait_for_workers(1, timeout=60)
+            except TimeoutError as error:
+                raise ValueError(f"no worker has joined the scheduler at {scheduler}") from error
             yield client
         return
     with (
@@ -73,7 +77,7 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
 def run_tasks(
     client: Any, function: Callable[[Task], dict[str, Any]], tasks: Iterable[Task]
 ) -> Rows:
-    """The row of every task, as they are done."""
+    """The row of every task, as they are done; `ConnectionError` if the scheduler goes away."""
     from distributed import as_completed
 
     waiting, running = iter(tasks), as_completed()
@@ -90,8 +94,10 @@ def run_tasks(
         task = named.pop(future.key)
         if future.status == "finished":
             yield future.result()
+        elif future.status == "error":
+            yield failed(task, future.exception())
         else:
-            yield failed(task, future.exception() or RuntimeError(future.status))
+            raise ConnectionError("the Dask scheduler went away")
         submit(1)
 
 
