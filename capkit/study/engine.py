@@ -66,7 +66,7 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
         distributed.LocalCluster(
             n_workers=workers or machine()["cores"],
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
         ) as local,
         distributed.Client(local) as client,
