@@ -54,8 +54,8 @@ def discounted_service(*arguments: Any) -> Any:
         series = 1.0 + (4.0 - shape) / -x
         for k in (3.0, 2.0, 1.0):
             series = 1.0 + (k - shape) / -x * series
-        kummer_ratio = hyp1f1(1.0, shape + 1.0, np.clip(x, far, shape + 1.0))
-        ratio = np.where(x < far, shape / -x * series, kummer_ratio)
+        near = hyp1f1(1.0, shape + 1.0, np.where(x < far, 0.0, np.minimum(x, shape + 1.0)))
+        ratio = np.where(x < far, shape / -x * series, near)
         kummer = np.log(ratio) + shape * np.log(load) - load - gammaln(shape + 1.0)
         general = np.exp(np.where(x > shape + 1.0, closed, kummer))
         fixed = np.where(t >= 1.0 / rate, np.exp(-decay * np.maximum(t - 1.0 / rate, 0.0)), 0.0)

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from capkit import course, planning
+from capkit.course import manifest
 from capkit.course.execution import ChapterError, run_chapters
 from capkit.course.inspection import inspect
 from capkit.course.parameters import Value
 from capkit.course.products import notebook_path, product_of
+from capkit.datasets import load_catalogue
 
 PLAN = "09_capacity_plan"
 PURCHASES = ("on_demand", "reserved_1y")
@@ -88,7 +90,7 @@ def _plan(run_dir: str, slo: planning.SLO, **terms: Any) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def _inputs(run_dir: str) -> Any:
+def _inputs(run_dir: str, sha256: tuple[str, ...]) -> Any:
     from capkit.serving import ServiceProfile
 
     workload, serving, forecast = (course.load(run_dir, name) for name in planning.cli.INPUTS)
@@ -98,9 +100,7 @@ def _inputs(run_dir: str) -> Any:
 
 
 @functools.lru_cache(maxsize=64)
-def _catalogue(prices: str, provider: str) -> Any:
-    from capkit.datasets import load_catalogue
-
+def _catalogue(prices: str, sha256: str, provider: str) -> Any:
     return load_catalogue(prices, provider=provider)
 
 
@@ -141,11 +141,13 @@ def size(
     """
     from capkit.tco import optimize
 
-    service, forecast, peak_factor = _inputs(run_dir)
+    now = tuple(course.load(run_dir, name).sha256 for name in planning.cli.INPUTS)
+    service, forecast, peak_factor = _inputs(run_dir, now)
     one = planning.on_one_vcpu(service)
     rates = planning.forecast_rates(forecast, level)
     needed = planning.needed_servers(rates, one, slo, peak_factor=peak_factor, **queue)
-    options = planning.cpu_options(_catalogue(prices, provider), service)
+    sha256 = manifest.sha256(Path(prices)) if prices else ""
+    options = planning.cpu_options(_catalogue(prices, sha256, provider), service)
     fleet = optimize(options, needed, solver=solver, purchases=PURCHASES, zones=zones)
     servers = fleet.periods["capacity"].to_numpy().astype(np.int64)
     return {
