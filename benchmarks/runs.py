@@ -67,6 +67,12 @@ def peak_memory(processes: list[psutil.Process]) -> Iterator[list[tuple[float, f
     thread.join()
 
 
+def cpu_s(processes: list[psutil.Process]) -> float:
+    """CPU seconds that processes have used."""
+    times = [process.cpu_times() for process in processes]
+    return sum(t.user + t.system for t in times)
+
+
 def throughput(seed: int, scenarios: int = 2500, sample: int = 100) -> dict[str, Any]:
     """A study on two workers against the mean time of its first scenarios, one after the other."""
     with tempfile.TemporaryDirectory() as name:
@@ -74,18 +80,19 @@ def throughput(seed: int, scenarios: int = 2500, sample: int = 100) -> dict[str,
         found = study.read_study(design(folder, scenarios, seed))
         tasks = list(study.tasks(found, folder))
         study.evaluate(tasks[0])  # imports and caches
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         rows = [study.evaluate(task) for task in tasks[:sample]]
         single_s = (time.perf_counter() - start) / sample
+        single_cpu_s = (time.process_time() - cpu) / sample
         with study.cluster(workers=CORES) as client:
             client.run(study.evaluate, tasks[0])
             ids = client.run(lambda: __import__("os").getpid()).values()
             processes = [psutil.Process(), *map(psutil.Process, ids)]
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), cpu_s(processes)
             with peak_memory(processes) as memory:
                 table = study.run_study(found, folder / "out", client=client)
-            wall_s = time.perf_counter() - start
-        again = json.loads(table.head(sample).to_json(orient="records", double_precision=15))
+            wall_s, all_cpu_s = time.perf_counter() - start, cpu_s(processes) - cpu
+    serial = pd.DataFrame(rows)[table.columns].fillna("")
     early = max(used for seconds, used in memory if seconds < 0.25 * wall_s)
     return {
         "study": f"random, seed {seed}",
@@ -93,9 +100,12 @@ def throughput(seed: int, scenarios: int = 2500, sample: int = 100) -> dict[str,
         "one alone, ms": 1000.0 * single_s,
         "on 2 workers, s": wall_s,
         "ratio (at most 1.3)": wall_s / (single_s * scenarios / CORES),
+        "the same in CPU time": all_cpu_s / (single_cpu_s * scenarios),
         "peak MiB, first quarter": early,
         "peak MiB, all": max(used for _, used in memory),
-        "rows unlike the serial ones": sum(a != b for a, b in zip(rows, again, strict=True)),
+        "rows unlike the serial ones": int(
+            (serial != table.head(sample).fillna("")).any(axis=1).sum()
+        ),
     }
 
 
@@ -209,7 +219,8 @@ def course() -> dict[str, Any]:
 PARTS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     **{
         f"throughput-{seed}": (
-            "Studies without notebooks: two workers against one scenario after the other",
+            "Studies without notebooks: two workers against one scenario after the other. The wall ratio "
+            "needs two free cores; CPU time does not",
             lambda seed=seed: throughput(seed),
         )
         for seed in (1, 2, 3, 4)
