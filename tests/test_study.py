@@ -3,15 +3,20 @@
 import contextlib
 import dataclasses
 import io
+import re
+import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from capkit import course, planning, study
 from capkit.course import execution, manifest
+from capkit.datasets import project_root
 from capkit.study import command, scenario
 
+ROOT = project_root()
 SIZING = """
 work: sizing
 fixed: {provider: aws}
@@ -271,3 +276,21 @@ def test_without_dask_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(ValueError, match=r"pip install 'capkit\[sweep\]'"), study.cluster():
         pass
+
+
+def test_the_study_that_readme_shows_is_one(tmp_path):
+    (text,) = re.findall(r"```yaml\n(work:.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    found = read(tmp_path, text)
+    assert len(found.scenarios) == 9
+    assert set(found.figure) == {"x", "y", "by"}
+
+
+def test_the_cluster_page_s_manifest_and_script_parse():
+    text = (ROOT / "docs" / "clusters.md").read_text()
+    (manifests,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    kinds = [document["kind"] for document in yaml.safe_load_all(manifests)]
+    assert kinds == ["Service", "Deployment", "Deployment", "Job"]
+    (script,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    options = {o for action in command._parser()._actions for o in action.option_strings}
+    assert set(re.findall(r"capkit sweep.*?(--[a-z]+)", text)) <= options
