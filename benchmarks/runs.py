@@ -156,7 +156,7 @@ def outcome(out: Path, expected: bytes, what: str, kills: int, scenarios: int) -
     }
 
 
-def kill_workers(kills: int = 20, scenarios: int = 200) -> dict[str, Any]:
+def kill_workers(kills: int = 20, scenarios: int = 150) -> dict[str, Any]:
     """Kill a worker at random moments; the table must be that of an undisturbed study."""
     rng = random.Random(1)
     with tempfile.TemporaryDirectory() as name:
@@ -176,7 +176,7 @@ def kill_workers(kills: int = 20, scenarios: int = 200) -> dict[str, Any]:
         return outcome(folder / "out", expected, "a worker", done, scenarios)
 
 
-def kill_command(kills: int = 10, scenarios: int = 100) -> dict[str, Any]:
+def kill_command(kills: int = 10, scenarios: int = 60) -> dict[str, Any]:
     """Kill the command itself at random moments and go on."""
     rng = random.Random(2)
     with tempfile.TemporaryDirectory() as name:

@@ -26,7 +26,8 @@ random:
 
 
 def sweep(folder, *arguments):
-    out = ["--out", str(folder / "out"), "--workers", "2", *arguments]
+    engine = [] if "--scheduler" in arguments else ["--workers", "2"]
+    out = ["--out", str(folder / "out"), *engine, *arguments]
     command = [sys.executable, "-m", "capkit", "sweep", str(folder / "study.yaml"), *out]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 

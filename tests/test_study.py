@@ -140,7 +140,7 @@ def test_sizing_is_the_first_answer_of_the_plan():
 
 def test_dask_s_table_is_the_serial_one_byte_for_byte(serial, tmp_path):
     found, out, table = serial
-    with study.cluster(workers=2) as client:
+    with study.cluster(workers=1) as client:
         parallel = study.run_study(found, tmp_path / "out", client=client)
         tasks = [study.Task(9, "none", {"zones": 1}, "", (), "")]
         (lost,) = study.run_tasks(client, broken, tasks)
@@ -243,6 +243,8 @@ def test_the_command_writes_table_figure_report_and_manifest(tmp_path, capsys):
     out = tmp_path / "out"
     for name in ("results.parquet", "tradeoff.png", "report.html", "study.yaml", "manifest.json"):
         assert (out / name).is_file(), name
+    copy = ["--serial", "--resume", "--out", str(out)]
+    assert study.main([str(out / "study.yaml"), *copy]) == 0
     record = manifest.read(out)
     reference = course.reference("07_forecasting").sha256
     assert record["study"]["inputs"]["07_forecasting"] == reference

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -25,10 +24,9 @@ from capkit.study.scenario import PLAN, Task, evaluate
 
 def tasks(study: Study, out: Path, run_dir: str = "") -> Iterator[Task]:
     """The study's scenarios as tasks, numbered from 0."""
-    terms = (study.work, study.chapters)
     for number, parameters in enumerate(study.scenarios):
         folder = out / "scenarios" / f"{number:06d}"
-        yield Task(number, terms[0], parameters, run_dir, terms[1], str(folder))
+        yield Task(number, study.work, parameters, run_dir, study.chapters, str(folder))
 
 
 def run_study(
@@ -102,8 +100,8 @@ def _begin(study: Study, out: Path, run_dir: str, *, resume: bool) -> dict[str, 
         raise ValueError(
             f"{out} holds no study to go on with, or one with other scenarios or inputs: start a new one"
         )
-    texts = {str(i): v for i, row in enumerate(study.scenarios) for v in row.values()}
-    record = before or {"started": manifest.now(), "study": identity, **manifest.provenance(texts)}
+    values = {f"{name}={value}": value for row in study.scenarios for name, value in row.items()}
+    record = before or {"started": manifest.now(), "study": identity, **manifest.provenance(values)}
     out.mkdir(parents=True, exist_ok=True)
     manifest.write(out, record)
     return record
@@ -115,9 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run-dir", default="", help="run that plans start from; empty: reference")
     parser.add_argument("--out", default="", help="folder of the study; a new one below runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the study in --out")
-    parser.add_argument("--scheduler", default="", help="tcp://host:port of a Dask cluster")
-    parser.add_argument("--workers", type=int, default=0, help="local workers; 0: one a core")
-    parser.add_argument("--serial", action="store_true", help="in this process, without Dask")
+    engine = parser.add_mutually_exclusive_group()
+    engine.add_argument("--workers", type=int, default=0, help="local workers; 0: one a core")
+    engine.add_argument("--scheduler", default="", help="tcp://host:port of a Dask cluster")
+    engine.add_argument("--serial", action="store_true", help="in this process, without Dask")
     parser.add_argument(
         "--trust", action="store_true", help="run notebooks that are not the course's own"
     )
@@ -137,7 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.trust:
             refuse_others(study.chapters or (PLAN,))
         record = _begin(study, out, run_dir, resume=options.resume)
-        shutil.copy(options.study, out / "study.yaml")
+        text = options.study.read_text(encoding="utf-8")
+        (out / "study.yaml").write_text(text, encoding="utf-8")
         engine = nullcontext() if options.serial else cluster(options.scheduler, options.workers)
         with engine as client:
             table = run_study(

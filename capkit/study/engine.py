@@ -17,6 +17,7 @@ from capkit.study.scenario import Task
 #: tasks that the scheduler holds at once: enough for any cluster, and memory does not grow with the study
 WINDOW = 2000
 RETRIES = 2
+KEEP_S = 5.0
 INSTALL = "a study needs dask.distributed and pyarrow: python -m pip install 'capkit[sweep]'"
 
 Rows = Iterator[dict[str, Any]]
@@ -48,6 +49,8 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
         import distributed
     except ImportError as error:
         raise ValueError(INSTALL) from error
+    from tornado.ioloop import PeriodicCallback
+
     from capkit.telemetry import machine
 
     if scheduler:
@@ -62,15 +65,20 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
                 raise ValueError(f"no worker has joined the scheduler at {scheduler}") from error
             yield client
         return
+    count = workers or machine()["cores"]
     with (
         distributed.LocalCluster(
-            n_workers=workers or machine()["cores"],
+            n_workers=count,
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
         ) as local,
         distributed.Client(local) as client,
     ):
+        # Dask restarts a worker that dies, but gives up on one that dies while it starts.
+        keep = PeriodicCallback(lambda: local.scale(count), 1000.0 * KEEP_S)
+        local.periodic_callbacks["keep"] = keep  # stopped with the cluster
+        local.loop.add_callback(keep.start)
         yield client
 
 
