@@ -46,7 +46,7 @@ bench: $(READY)
 # Pin every version anew for all supported Pythons (needs uv).
 lock:
 	uv pip compile --universal --python-version 3.11 --no-header --no-annotate \
-	    --extra notebooks --extra tensorflow --extra test -q pyproject.toml -o requirements.lock
+	    --extra notebooks --extra tensorflow --extra sweep --extra test -q pyproject.toml -o requirements.lock
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "capkit needs Python 3.11 to 3.13; this is %d.%d. Try: make PYTHON=python3.12 $(MAKECMDGOALS)" % v)'

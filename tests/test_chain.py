@@ -67,3 +67,24 @@ def test_the_forecast_scales_with_the_load(scenario):
     scaled = course.load(folder, "07_forecasting").table("forecast")
     usual = course.reference("07_forecasting").table("forecast")
     pd.testing.assert_series_equal(scaled["mean_rps"], 1.5 * usual["mean_rps"], rtol=1e-6)
+
+
+@pytest.mark.more
+def test_the_same_parameters_give_the_same_bytes(scenario, tmp_path):
+    folder, parameters, _ = scenario
+    run_chapters(CHAIN, parameters, tmp_path / "run", progress=False)
+    for chapter in CHAIN:
+        first, again = (
+            {
+                path.relative_to(root / chapter): path.read_bytes()
+                for path in sorted((root / chapter).rglob("*"))
+                if path.is_file() and path.name != "manifest.json"
+            }
+            for root in (folder, tmp_path / "run")
+        )
+        assert first == again, chapter
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(scenario):
+    folder, parameters, _ = scenario
+    assert run_chapters(CHAIN, parameters, folder, progress=False, resume=True) == {}

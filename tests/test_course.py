@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from capkit import course
 from capkit.__main__ import main as capkit_main
-from capkit.course import check, run, sweep
+from capkit.course import check
 from capkit.course.notebooks import select
 from capkit.course.outline import fill_readme
 from capkit.datasets import project_root
@@ -108,6 +108,16 @@ def test_relative_run_folder_is_below_the_project(monkeypatch, tmp_path):
     assert course.resolve_run_dir(tmp_path) == tmp_path
 
 
+def test_a_run_that_is_read_must_be_there(save, tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match=r"no product of a run in .*misspelt"):
+        course.existing_run(tmp_path / "misspelt")
+    assert capkit_main(["plan", "--run-dir", str(tmp_path)]) == 1
+    assert "no plan: no product of a run in" in capsys.readouterr().err
+    save("03_workload_analysis", 1.0)
+    assert course.existing_run(tmp_path) == str(tmp_path)
+    assert course.existing_run("") == ""
+
+
 def test_reference_run_is_consistent(capsys):
     for folder in sorted((ROOT / "data" / "reference").iterdir()):
         product = course.load("", folder.name)
@@ -116,40 +126,6 @@ def test_reference_run_is_consistent(capsys):
         assert "run_dir" not in product.parameters
         present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
         assert present - {"product.json", "manifest.json"} == set(content["files"])
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [("seed", "3", 3), ("slo_latency_ms", "30", 30.0), ("trace", "code", "code")],
-)
-def test_parameter_takes_the_type_of_its_default(name, text, value):
-    assert run.parse_parameter(name, text) == value
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("slo_latency", "30", "did you mean slo_latency_ms"),
-        ("seed", "three", "seed must be of type int, got 'three'"),
-        ("measure", "maybe", "measure is true or false"),
-    ],
-)
-def test_wrong_parameter_says_what_is_wrong(name, text, message):
-    with pytest.raises(ValueError, match=message):
-        run.parse_parameter(name, text)
-
-
-def test_run_refuses_a_wrong_parameter_before_anything_runs(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        run.main(["-p", "sede", "3", "--out", str(tmp_path / "run")])
-    assert "did you mean seed?" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
-
-
-def test_help_params_lists_every_parameter(capsys):
-    assert run.main(["--help-params"]) == 0
-    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert listed == list(course.REGISTRY)
 
 
 def test_unknown_chapter_is_named():
@@ -206,7 +182,7 @@ def test_import_is_light():
 def project_requirements():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    installed = ("notebooks", "tensorflow", "test")
+    installed = ("notebooks", "tensorflow", "sweep", "test")
     return project, project["dependencies"] + [r for name in installed for r in extras[name]]
 
 
@@ -253,38 +229,6 @@ def test_network_block_stops_everything_but_loopback():
 def test_a_variable_may_not_hide_a_parameter():
     with pytest.raises(ValueError, match="target is a parameter but holds a dict"):
         course.used_parameters({"seed": 1, "target": {}})
-
-
-def test_sweep_gives_a_row_for_every_combination_and_the_reason_where_there_is_no_plan(tmp_path):
-    study = tmp_path / "study.yaml"
-    study.write_text("slo_latency_ms: [50, 0.1]\nzones: [1, 2]\n")
-    table = sweep.sweep(sweep.read_study(study))
-    assert table[["slo_latency_ms", "zones"]].values.tolist() == [
-        [50, 1],
-        [50, 2],
-        [0.1, 1],
-        [0.1, 2],
-    ]
-    cost = table["cost_usd_week"]
-    assert 0 < cost[0] < cost[1]
-    assert cost[2:].isna().all()
-    assert (table["error"].str.len() > 0).tolist() == [False, False, True, True]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("zone: [1, 2]", "did you mean zones"),
-        ("epochs: [1, 2]", "the plan does not take epochs"),
-        ("zones: []", "zones has no value"),
-        ("- 1", "one name: \\[values\\] a line"),
-    ],
-)
-def test_a_wrong_study_says_what_is_wrong(tmp_path, text, message):
-    study = tmp_path / "study.yaml"
-    study.write_text(text)
-    with pytest.raises(ValueError, match=message):
-        sweep.read_study(study)
 
 
 def test_readme_shows_the_chapters_and_the_plan_as_they_are():

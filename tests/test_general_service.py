@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.linalg import expm
+from scipy.stats import gamma
 
 from capkit.queueing import MG1, GGc, MDc, MGc, MMc, mdc_mean_wait
+from capkit.queueing.base import discounted_service
 from capkit.simulation import draw_gamma, mean_interval, simulate_fcfs
 
 SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
@@ -241,3 +243,11 @@ def test_methods_are_exact_for_mmc_and_on_one_server(method):
 def test_bad_input_says_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("decay", [1e5, 1e8, 1e12])
+def test_a_wait_that_decays_at_once_leaves_the_density_of_the_service_over_its_decay(decay):
+    time, rate, cv2 = 1.1, 1.0, 0.05
+    density = gamma.pdf(time, 1.0 / cv2, scale=cv2 / rate)
+    late = discounted_service(time, rate, cv2, decay)
+    assert float(late) * decay == pytest.approx(density, rel=100.0 / decay)

@@ -50,7 +50,7 @@ def _packages() -> Iterator[Check]:
 
     for line in metadata.requires("capkit") or []:
         requirement = Requirement(line)
-        extras = ("", "notebooks", "tensorflow", "test")
+        extras = ("", "notebooks", "tensorflow", "sweep", "test")
         marker = requirement.marker
         if marker is not None and not any(marker.evaluate({"extra": extra}) for extra in extras):
             continue

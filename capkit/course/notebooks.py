@@ -111,11 +111,15 @@ def write(chapter: str, *, keep_product: bool = False) -> None:
     nbformat.write(clean(notebook, chapter), path)
 
 
+def own_source(chapter: str) -> str:
+    """`source_hash` that the outputs of the course's own notebook were written from."""
+    notebook = nbformat.read(notebook_path(chapter), as_version=4)
+    return str(notebook.metadata.get("capkit", {}).get("source"))
+
+
 def is_current(chapter: str) -> bool:
     """Whether a notebook's outputs were written from its present source."""
-    notebook = nbformat.read(notebook_path(chapter), as_version=4)
-    stamp: Any = notebook.metadata.get("capkit", {}).get("source")
-    return bool(stamp == source_hash(notebook))
+    return own_source(chapter) == source_hash(nbformat.read(notebook_path(chapter), as_version=4))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -151,12 +151,49 @@ def load(run_dir: str | Path, chapter: str) -> Product:
     product = _find(run_dir, chapter)
     if product.folder.parent == reference_dir():
         print(f"{chapter}: taken from the reference run")
-    for name, sha256 in product.inputs.items():
-        if _find(run_dir, name).sha256 != sha256:
-            raise StaleProductError(
-                f"{chapter} was made from another {name} than the one here now: run {chapter} again"
-            )
+    for name in _changed_inputs(run_dir, product):
+        raise StaleProductError(
+            f"{chapter} was made from another {name} than the one here now: run {chapter} again"
+        )
     return product
+
+
+def _changed_inputs(run_dir: str | Path, product: Product) -> list[str]:
+    return [n for n, sha256 in product.inputs.items() if _find(run_dir, n).sha256 != sha256]
+
+
+def is_fresh(run_dir: str | Path, product: Product) -> bool:
+    """Whether the products that it was made from are still the ones here."""
+    return not _changed_inputs(run_dir, product)
+
+
+def product_of(run_dir: str | Path, chapter: str) -> Product | None:
+    """The product that a run itself made of a chapter, the reference run left aside; None without one."""
+    folder = resolve_run_dir(run_dir) / chapter
+    return _read(folder) if (folder / "product.json").is_file() else None
+
+
+def existing_run(run_dir: str | Path) -> str:
+    """The folder of a run that must be there: for whoever reads a run and writes none.
+
+    `load` takes what a run lacks from the reference run; a misspelt folder lacks everything.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder, or no product in it. Empty stands for the reference run and passes.
+
+    Examples
+    --------
+    >>> existing_run("runs/misspelt")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FileNotFoundError: no product of a run in .../runs/misspelt; give the folder that `run --out` named
+    """
+    if str(run_dir) and not any(product_of(run_dir, chapter) for chapter in CHAPTERS):
+        raise FileNotFoundError(
+            f"no product of a run in {resolve_run_dir(run_dir)}; give the folder that `run --out` named"
+        )
+    return str(run_dir)
 
 
 def reference(chapter: str) -> Product:

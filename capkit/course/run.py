@@ -1,181 +1,148 @@
-"""Run the chapters in order through papermill, each product handed on through the run folder."""
+"""`python -m capkit run`: the chapters in order, their HTML, and the plan at the end."""
 
 from __future__ import annotations
 
 import argparse
-import difflib
-import html
-import json
-import platform
-import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from capkit import telemetry
-from capkit.course.notebooks import select
-from capkit.course.parameters import REGISTRY
-from capkit.course.products import CHAPTERS, notebook_path, resolve_run_dir
-from capkit.datasets import project_root
+from capkit.course import inspection, manifest
+from capkit.course.execution import ChapterError, run_chapters, source_path
+from capkit.course.notebooks import own_source, select, source_hash
+from capkit.course.pages import write_index
+from capkit.course.products import CHAPTERS, resolve_run_dir
+
+__all__ = ["main", "run_chapters"]
 
 
-def parse_parameter(name: str, text: str) -> str | int | float | bool:
-    """Value of a parameter given as text, in the type of its default.
-
-    Raises
-    ------
-    ValueError
-        No such parameter (the nearest name is suggested), or the text is not of its type.
-
-    Examples
-    --------
-    >>> parse_parameter("slo_latency_ms", "30"), parse_parameter("measure", "false")
-    (30.0, False)
-    """
-    if name not in REGISTRY:
-        near = difflib.get_close_matches(name, REGISTRY, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(REGISTRY)}"
-        raise ValueError(f"no parameter {name!r}{hint}")
-    kind = type(REGISTRY[name].default)
-    if kind is bool:
-        truth = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-        if text.lower() in truth:
-            return truth[text.lower()]
-        raise ValueError(f"{name} is true or false, got {text!r}")
-    try:
-        value: str | int | float = kind(text)
-    except ValueError:
-        raise ValueError(f"{name} must be of type {kind.__name__}, got {text!r}") from None
-    return value
-
-
-def _read_parameters(file: Path | None, pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
+def read_parameters(file: Path | None, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Parameters as given: a YAML file with one ``name: value`` a line, then name and value pairs over them."""
     parameters: dict[str, Any] = {}
     if file is not None:
         import yaml
 
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ValueError(f"{file.name} cannot be read as YAML: {error}") from error
         if not isinstance(content, dict):
             raise ValueError(f"{file.name} must hold one name: value a line")
-        parameters |= {name: parse_parameter(name, str(value)) for name, value in content.items()}
-    return parameters | {name: parse_parameter(name, text) for name, text in pairs}
+        parameters |= {str(name): value for name, value in content.items()}
+    return parameters | dict(pairs)
 
 
-def _revision() -> str:
-    command = ["git", "-C", str(project_root()), "describe", "--always", "--dirty"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def _write_html(notebook: Path, target: Path) -> None:
-    from nbconvert import HTMLExporter
-
-    body, _ = HTMLExporter().from_filename(str(notebook))
-    target.write_text(body, encoding="utf-8")
-
-
-def run_chapters(
-    chapters: Sequence[str], parameters: Mapping[str, Any], out: Path, *, progress: bool = True
-) -> dict[str, float]:
-    """Execute chapters in the given order into ``out`` and write each as HTML beside it.
+def refuse_others(chapters: Sequence[str], folder: Path | None = None) -> None:
+    """Stop before a notebook that is not the course's own: notebooks are code.
 
     Parameters
     ----------
     chapters : sequence of str
         Chapter names.
-    parameters : mapping
-        Values of registered parameters; each notebook gets those that it declares.
-    out : Path
-        The run folder.
-    progress : bool
-        Show a bar for the chapters and one for the cells.
+    folder : Path, optional
+        Where the notebooks lie, if not in the course.
 
-    Returns
-    -------
-    dict
-        Seconds that each chapter took.
+    Raises
+    ------
+    ValueError
+        A notebook is missing, or its source is not the one whose outputs the course stores.
     """
-    import papermill
-    from tqdm.auto import tqdm
+    import nbformat
 
-    out = out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    seconds: dict[str, float] = {}
-    for chapter in tqdm(chapters, desc="chapters", disable=not progress):
-        source = notebook_path(chapter)
-        declared = papermill.inspect_notebook(str(source))
-        values = {"run_dir": str(out), **parameters}
-        started = time.perf_counter()
-        papermill.execute_notebook(
-            str(source),
-            str(out / f"{chapter}.ipynb"),
-            parameters={name: value for name, value in values.items() if name in declared},
-            cwd=str(out),
-            progress_bar={"desc": chapter} if progress else False,
-            kernel_name="python3",
-        )
-        seconds[chapter] = round(time.perf_counter() - started, 1)
-        _write_html(out / f"{chapter}.ipynb", out / f"{chapter}.html")
-    return seconds
+    for chapter in chapters:
+        path = source_path(chapter, folder)
+        if source_hash(nbformat.read(path, as_version=4)) != own_source(chapter):
+            raise ValueError(
+                f"{path} is not the course's own (its code or text was changed). Notebooks are code: "
+                "read it, then say --trust to run it"
+            )
 
 
-def _write_index(out: Path, chapters: Sequence[str], plan: Path) -> None:
-    items = "".join(f'<li><a href="{c}.html">{html.escape(c)}</a></li>' for c in chapters)
-    link = (
-        f'<p><a href="{plan.relative_to(out).as_posix()}">The plan</a></p>'
-        if plan.is_file()
-        else ""
+def new_folder(out: str, kind: str = "") -> Path:
+    """The folder that ``--out`` names, or a new one of this second below ``runs``."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return resolve_run_dir(out) if out else resolve_run_dir("").with_name(kind + stamp)
+
+
+def help_params(known: Mapping[str, inspection.Declared]) -> str:
+    """A table of parameters: name, type, default, chapters, range, meaning."""
+    lines = []
+    for name, declared in known.items():
+        p = declared.parameter
+        numbers = " ".join(notebook[:2] for notebook in declared.notebooks)
+        within = "" if p.within is None else f" [{p.within}]"
+        kind = type(p.default).__name__
+        lines.append(f"{name:20} {kind:5} {p.default!r:12} {numbers:23} {p.meaning}{within}")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m capkit run", description=__doc__)
+    parser.add_argument("--params", type=Path, help="YAML file with one name: value a line")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument("--from", dest="first", help="first chapter, such as 03")
+    parser.add_argument("--to", dest="last", help="last chapter")
+    parser.add_argument("--out", default="", help="run folder; a new one below runs/ without it")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on in --out: run only what is missing or changed"
     )
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Capacity plan: the run'
-        f"</title></head><body><h1>The run</h1>{link}<ol start='0'>{items}</ol></body></html>\n"
+    parser.add_argument("--notebooks", type=Path, help="folder of other notebooks; needs --trust")
+    parser.add_argument(
+        "--trust", action="store_true", help="run notebooks that are not the course's own"
     )
-    (out / "index.html").write_text(page, encoding="utf-8")
+    parser.add_argument("--help-params", action="store_true", help="list the parameters and stop")
+    return parser
+
+
+def _resumed(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    """Parameters and chapters of the run that goes on; nothing for a new one."""
+    if not options.resume:
+        return {}, []
+    record = manifest.read(resolve_run_dir(options.out)) if options.out else {}
+    if not record:
+        raise ValueError("--resume goes on in a run: --out must name its folder")
+    ends = options.first or options.last
+    return record["parameters"], [] if ends else record["wanted"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`python -m capkit run`: the chapters in order, their HTML, and the plan at the end."""
-    parser = argparse.ArgumentParser(prog="python -m capkit run", description=main.__doc__)
-    parser.add_argument("--params", type=Path, help="YAML file with one name: value a line")
-    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    parser.add_argument("--from", dest="first", default="00", help="first chapter, such as 03")
-    parser.add_argument("--to", dest="last", default=CHAPTERS[-1][:2], help="last chapter")
-    parser.add_argument("--out", default="", help="run folder; a new one below runs/ without it")
-    parser.add_argument("--help-params", action="store_true", help="list the parameters and stop")
+    """Run the chapters and print the plan; the status is 1 if a chapter stopped."""
+    parser = _parser()
     options = parser.parse_args(arguments)
-    if options.help_params:
-        for p in REGISTRY.values():
-            print(f"{p.name:22} {type(p.default).__name__:6} {p.default!r:12} {p.meaning}")
-        return 0
+    out = new_folder(options.out)
     try:
-        parameters = _read_parameters(options.params, options.p)
-        ends = select([options.first]) + select([options.last])
+        before, chapters = _resumed(options)
+        if not chapters:
+            (first,), (last,) = (
+                select([options.first or "00"]),
+                select([options.last or CHAPTERS[-1]]),
+            )
+            chapters = list(CHAPTERS[CHAPTERS.index(first) : CHAPTERS.index(last) + 1])
+        if not options.trust:
+            refuse_others(chapters, options.notebooks)
+        used = dict.fromkeys((*chapters, *(() if options.notebooks else CHAPTERS)))
+        known = inspection.inspect(source_path(c, options.notebooks) for c in used)
+        if options.help_params:
+            print(help_params(known))
+            return 0
+        given = read_parameters(options.params, options.p)
+        parameters = inspection.check(before | given, known)
     except (ValueError, OSError) as error:
         parser.error(str(error))
-    chapters = CHAPTERS[CHAPTERS.index(ends[0]) : CHAPTERS.index(ends[1]) + 1]
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    out = resolve_run_dir(options.out) if options.out else resolve_run_dir("").with_name(stamp)
-    seconds = run_chapters(chapters, parameters, out)
-    manifest = {
-        "parameters": parameters,
-        "chapters": list(chapters),
-        "seconds": seconds,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "revision": _revision(),
-        "python": platform.python_version(),
-        "versions": {
-            d.metadata["Name"]: d.version
-            for d in sorted(metadata.distributions(), key=lambda d: d.name)
-        },
-        "machine": telemetry.machine(),
-    }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    terms = {"resume": options.resume, "notebooks": options.notebooks}
+    try:
+        run_chapters(chapters, parameters, out, **terms)
+    except (ChapterError, KeyboardInterrupt) as error:
+        told = f"{error}\n" if isinstance(error, ChapterError) else "stopped\n"
+        print(f"{told}to go on: python -m capkit run --resume --out {out}", file=sys.stderr)
+        return 1
     plan = out / "09_capacity_plan" / "plan.html"
-    _write_index(out, chapters, plan)
+    finished = [c for c in CHAPTERS if c in manifest.read(out)["chapters"]]
+    index = write_index(out, finished, plan)
     text = plan.with_suffix(".md")
     if text.is_file():
         print(text.read_text(encoding="utf-8"))
-    print(f"all chapters as HTML: {out / 'index.html'}")
+    print(f"all chapters as HTML: {index}")
     return 0

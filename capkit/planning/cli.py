@@ -40,12 +40,18 @@ def plan_from_products(
         Seed of the replay.
     **terms
         Further arguments of `plan`, such as ``zones`` and ``solver``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no run in ``run_dir``.
     """
     from capkit import course
     from capkit.datasets import load_catalogue
     from capkit.serving import ServiceProfile
     from capkit.workload import Workload
 
+    run_dir = course.existing_run(run_dir)
     workload, serving, forecast = products = [course.load(run_dir, name) for name in INPUTS]
     service = ServiceProfile.from_dict(serving.data)
     result = plan(

@@ -50,9 +50,12 @@ def discounted_service(*arguments: Any) -> Any:
     with np.errstate(all="ignore"):
         # x large: the integral is nearly complete. Else Kummer's function: a positive series, or at most 1.
         closed = -shape * np.log1p(-decay / (shape * rate)) - decay * t + np.log(gammainc(shape, x))
-        ratio = np.where(
-            x < -1e9, shape / -x, hyp1f1(1.0, shape + 1.0, np.clip(x, -1e9, shape + 1.0))
-        )
+        far = -1e3 * (shape + 1.0)  # below it five terms of the asymptotic series are exact
+        series = 1.0 + (4.0 - shape) / -x
+        for k in (3.0, 2.0, 1.0):
+            series = 1.0 + (k - shape) / -x * series
+        near = hyp1f1(1.0, shape + 1.0, np.where(x < far, 0.0, np.minimum(x, shape + 1.0)))
+        ratio = np.where(x < far, shape / -x * series, near)
         kummer = np.log(ratio) + shape * np.log(load) - load - gammaln(shape + 1.0)
         general = np.exp(np.where(x > shape + 1.0, closed, kummer))
         fixed = np.where(t >= 1.0 / rate, np.exp(-decay * np.maximum(t - 1.0 / rate, 0.0)), 0.0)

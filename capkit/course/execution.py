@@ -1,0 +1,178 @@
+"""Execute chapters in order through papermill, each product handed on through the run folder.
+
+A chapter is done when its notebook ran to the end and its product lies complete in the run folder;
+``manifest.json`` says so, and with what. Everything is written under a temporary name first, so that a
+run may be killed at any moment and goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from capkit.course import manifest
+from capkit.course.inspection import inspect
+from capkit.course.notebooks import source_hash
+from capkit.course.pages import write_notebook
+from capkit.course.products import Product, is_fresh, notebook_path, product_of
+
+
+class ChapterError(RuntimeError):
+    """A cell of a chapter raised an error.
+
+    Attributes
+    ----------
+    chapter : str
+        Which chapter.
+    notebook : Path
+        The notebook as far as it came, with the error in it.
+    """
+
+    def __init__(self, chapter: str, notebook: Path, reason: str) -> None:
+        super().__init__(f"{chapter} stopped: {reason}; its notebook: {notebook}")
+        self.chapter, self.notebook, self.reason = chapter, notebook, reason
+
+
+def run_chapters(
+    chapters: Sequence[str],
+    parameters: Mapping[str, Any],
+    out: Path,
+    *,
+    progress: bool = True,
+    resume: bool = False,
+    notebooks: Path | None = None,
+) -> dict[str, float]:
+    """Execute chapters in the given order into ``out`` and write each as HTML beside it.
+
+    Parameters
+    ----------
+    chapters : sequence of str
+        Chapter names.
+    parameters : mapping
+        Values of registered parameters; each notebook gets those that it declares.
+    out : Path
+        The run folder.
+    progress : bool
+        Show a bar for the chapters and one for the cells.
+    resume : bool
+        Leave out the chapters that are done: same notebook, same values, product whole, inputs unchanged.
+    notebooks : Path, optional
+        Folder of the notebooks, if not the course's own.
+
+    Returns
+    -------
+    dict
+        Seconds that each executed chapter took.
+
+    Raises
+    ------
+    ChapterError
+        A cell failed; the chapters before it stay done.
+    """
+    from tqdm.auto import tqdm
+
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    record = manifest.read(out)
+    done: dict[str, Any] = record.get("chapters", {})
+    record = {
+        "started": record.get("started", manifest.now()) if resume else manifest.now(),
+        "finished": None,
+        "wanted": list(chapters),
+        "parameters": dict(parameters),
+        "chapters": done,
+        **manifest.provenance(parameters),
+    }
+    seconds: dict[str, float] = {}
+    for chapter in tqdm(chapters, desc="chapters", disable=not progress):
+        source = source_path(chapter, notebooks)
+        declared = inspect([source])
+        values = {name: value for name, value in parameters.items() if name in declared}
+        if resume and is_done(out, chapter, done.get(chapter), source, values):
+            continue
+        done.pop(chapter, None)
+        manifest.write(out, record)
+        done[chapter] = _execute(source, chapter, values, out, progress=progress)
+        seconds[chapter] = done[chapter]["seconds"]
+        manifest.write(out, record)
+    record["finished"] = manifest.now()
+    manifest.write(out, record)
+    return seconds
+
+
+def source_path(chapter: str, folder: Path | None = None) -> Path:
+    """A chapter's notebook in a folder, or the course's own; `ValueError` if it is not there."""
+    path = folder / f"{chapter}.ipynb" if folder else notebook_path(chapter)
+    if not path.is_file():
+        raise ValueError(f"there is no notebook {path}")
+    return path
+
+
+def is_done(
+    out: Path,
+    chapter: str,
+    entry: Mapping[str, Any] | None,
+    source: Path,
+    values: Mapping[str, Any],
+) -> bool:
+    """Whether a chapter needs no other run: see ``resume`` in `run_chapters`."""
+    if entry is None or any(entry[key] != value for key, value in _inputs(source, values).items()):
+        return False
+    if not all((out / f"{chapter}{end}").is_file() for end in (".ipynb", ".html")):
+        return False
+    product = product_of(out, chapter)
+    if product is None:
+        return entry["product"] is None
+    return product.sha256 == entry["product"] and is_fresh(out, product) and _is_whole(product)
+
+
+def _is_whole(product: Product) -> bool:
+    files = json.loads((product.folder / "product.json").read_text(encoding="utf-8"))["files"]
+    paths = {product.folder / name: recorded for name, recorded in files.items()}
+    return all(p.is_file() and manifest.sha256(p) == recorded for p, recorded in paths.items())
+
+
+def _inputs(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    import nbformat
+
+    source = source_hash(nbformat.read(notebook, as_version=4))
+    return {"source": source, "parameters": dict(values), "files": manifest.files(values)}
+
+
+def _execute(
+    source: Path, chapter: str, values: Mapping[str, Any], out: Path, *, progress: bool
+) -> dict[str, Any]:
+    """Run one notebook; what the manifest says about it."""
+    import papermill
+
+    for leftover in out.glob(f".{chapter}.*"):  # a product that a killed run was writing
+        shutil.rmtree(leftover)
+    partial, notebook = out / f"{chapter}.partial.ipynb", out / f"{chapter}.ipynb"
+    started = time.perf_counter()
+    try:
+        executed = papermill.execute_notebook(
+            str(source),
+            str(partial),
+            parameters={"run_dir": str(out), **values},
+            cwd=str(out),
+            progress_bar={"desc": chapter} if progress else False,
+            kernel_name="python3",
+        )
+    except papermill.PapermillExecutionError as error:
+        raise ChapterError(chapter, partial, f"{error.ename}: {error.evalue}") from error
+    partial.replace(notebook)
+    write_notebook(notebook)
+    product = product_of(out, chapter)
+    return {
+        "finished": manifest.now(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "cell_seconds": round(
+            sum(cell.metadata.papermill.get("duration") or 0.0 for cell in executed.cells), 1
+        ),
+        "product": product and product.sha256,
+        **_inputs(source, values),
+    }

@@ -1,0 +1,181 @@
+"""A study: scenarios from a YAML file, as a grid, a list, or at random."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from capkit.course import CHAPTERS
+from capkit.course.execution import source_path
+from capkit.course.inspection import Declared, check, inspect, parse
+from capkit.course.notebooks import select
+from capkit.course.parameters import Value
+
+DESIGNS = ("grid", "list", "random")
+KEYS = ("work", "fixed", *DESIGNS, "figure")
+PLAN = "09_capacity_plan"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is done for which scenarios.
+
+    Attributes
+    ----------
+    work : str
+        "sizing": forecast, queueing and optimum; "plan": the same, tried by replay and mended, as
+        ``python -m capkit plan``; "chapters": the notebooks.
+    chapters : tuple of str
+        Notebooks of a scenario, in order; empty for the other two.
+    scenarios : list of dict
+        Parameters of each scenario, checked.
+    varied : tuple of str
+        Names of the parameters that differ between scenarios, in the order of the file.
+    figure : dict of str
+        ``x``, ``y``, ``by``: columns to draw, where the file names them.
+    """
+
+    work: str
+    chapters: tuple[str, ...]
+    scenarios: list[dict[str, Value]]
+    varied: tuple[str, ...]
+    figure: dict[str, str]
+
+
+def read_study(file: Path) -> Study:
+    """Read a study and check every value of it.
+
+    Parameters
+    ----------
+    file : Path
+        YAML: ``work`` (sizing, plan or chapters such as 03-10), one of ``grid``, ``list`` and ``random``,
+        and if wanted ``fixed`` (parameters that all scenarios share) and ``figure``.
+
+    Raises
+    ------
+    ValueError
+        A key, a parameter or a value that is not allowed; the message says what is.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file.name} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict) or not content:
+        raise ValueError(f"{file.name} must hold one key: value a line, the keys {', '.join(KEYS)}")
+    for key in content:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"a study has {', '.join(KEYS)}"
+            raise ValueError(f"{file.name} has no key {key!r}; {hint}")
+    designs = [name for name in DESIGNS if name in content]
+    if len(designs) != 1:
+        raise ValueError(f"give one of {', '.join(DESIGNS)}, got {designs or 'none'}")
+    work, chapters = _work(str(content.get("work", "plan")))
+    known = inspect(source_path(c) for c in chapters or (PLAN,))
+    fixed = _mapping("fixed", content.get("fixed") or {})
+    design = {"grid": _grid, "list": _list, "random": _random}[designs[0]]
+    varying = design(content[designs[0]], known)
+    names = dict.fromkeys(name for scenario in varying for name in scenario)
+    for name in fixed.keys() & names.keys():
+        raise ValueError(f"{name} is fixed and varies: name it once")
+    scenarios = _checked([fixed | scenario for scenario in varying], known)
+    return Study(work, chapters, scenarios, tuple(names), _figure(content.get("figure") or {}))
+
+
+def _work(text: str) -> tuple[str, tuple[str, ...]]:
+    if text in ("sizing", "plan"):
+        return text, ()
+    first, _, last = text.partition("-")
+    try:
+        (start,), (end,) = select([first]), select([last or first])
+    except ValueError:
+        raise ValueError(f"work is sizing, plan or chapters such as 03-10, got {text!r}") from None
+    return "chapters", CHAPTERS[CHAPTERS.index(start) : CHAPTERS.index(end) + 1]
+
+
+def _mapping(key: str, content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ValueError(f"{key} must hold name: value, got {content!r}")
+    return {str(name): value for name, value in content.items()}
+
+
+def _figure(content: Any) -> dict[str, str]:
+    wanted = _mapping("figure", content)
+    for key in wanted.keys() - {"x", "y", "by"}:
+        raise ValueError(f"a figure has x, y and by, got {key!r}")
+    return {key: str(column) for key, column in wanted.items()}
+
+
+def _choices(name: str, values: Any) -> list[Any]:
+    listed = values if isinstance(values, list) else [values]
+    if not listed:
+        raise ValueError(f"{name} has no value")
+    return listed
+
+
+def _grid(content: Any, known: Mapping[str, Declared]) -> list[dict[str, Any]]:
+    grid = {name: _choices(name, values) for name, values in _mapping("grid", content).items()}
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _list(content: Any, known: Mapping[str, Declared]) -> list[dict[str, Any]]:
+    if not isinstance(content, list) or not content:
+        raise ValueError("list must hold one mapping of name: value a scenario")
+    return [_mapping("a scenario of list", scenario) for scenario in content]
+
+
+def _random(content: Any, known: Mapping[str, Declared]) -> list[dict[str, Any]]:
+    """Independent draws: one of a list, or between ``from`` and ``to``, evenly on the scale or its logarithm."""
+    ranges = _mapping("random", content)
+    count, seed = ranges.pop("scenarios", None), ranges.pop("seed", 1)
+    if not isinstance(count, int) or count < 1 or not isinstance(seed, int):
+        raise ValueError("random needs scenarios: how many, at least 1; its seed is a whole number")
+    rng = np.random.default_rng(seed)
+    columns = {name: _draw(name, rule, known, count, rng) for name, rule in ranges.items()}
+    return [{name: column[i] for name, column in columns.items()} for i in range(count)]
+
+
+def _draw(
+    name: str, rule: Any, known: Mapping[str, Declared], count: int, rng: np.random.Generator
+) -> list[Any]:
+    if not isinstance(rule, dict):
+        listed = _choices(name, rule)
+        return [listed[i] for i in rng.integers(len(listed), size=count)]
+    if not {"from", "to"} <= rule.keys() <= {"from", "to", "log"}:
+        raise ValueError(f"{name} is a list, or from, to and log: true, got {rule!r}")
+    low, high = (parse(name, rule[end], known) for end in ("from", "to"))
+    if isinstance(low, str | bool) or isinstance(high, str | bool) or low > high:
+        raise ValueError(f"{name} needs numbers with from at most to, got {rule!r}")
+    if isinstance(low, int) and isinstance(high, int):
+        return [int(v) for v in rng.integers(low, high, size=count, endpoint=True)]
+    if rule.get("log"):
+        if low <= 0.0:
+            raise ValueError(f"{name} on a logarithmic scale must be above 0, got {rule!r}")
+        return [math.exp(v) for v in rng.uniform(math.log(low), math.log(high), size=count)]
+    return [float(v) for v in rng.uniform(low, high, size=count)]
+
+
+def _checked(
+    scenarios: list[dict[str, Any]], known: Mapping[str, Declared]
+) -> list[dict[str, Value]]:
+    """Every value parsed; files and solvers looked at once each, not once a scenario."""
+    parsed = [{name: parse(name, v, known) for name, v in row.items()} for row in scenarios]
+    external = [{n: v for n, v in row.items() if isinstance(v, str)} for row in parsed]
+    looked_at: dict[tuple[tuple[str, Value], ...], dict[str, Value]] = {}
+    for row in external:
+        key = tuple(row.items())
+        if key not in looked_at:
+            looked_at[key] = check(row, known)
+    return [
+        {**row, **looked_at[tuple(texts.items())]}
+        for row, texts in zip(parsed, external, strict=True)
+    ]

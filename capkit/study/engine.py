@@ -1,0 +1,119 @@
+"""Tasks through `dask.distributed`: its scheduler, its workers, its retries.
+
+A worker that dies is Dask's to notice: its tasks go to another. A task whose workers died several times
+(``distributed.scheduler.allowed-failures``), or that still raises after its retries, is a row with the error.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from capkit.study.scenario import Task
+
+#: tasks that the scheduler holds at once: enough for any cluster, and memory does not grow with the study
+WINDOW = 2000
+RETRIES = 2
+KEEP_S = 5.0
+INSTALL = "a study needs dask.distributed and pyarrow: python -m pip install 'capkit[sweep]'"
+
+Rows = Iterator[dict[str, Any]]
+
+
+def failed(task: Task, error: BaseException) -> dict[str, Any]:
+    """The row of a scenario that nothing could be made of."""
+    text = f"{type(error).__name__}: {error}"
+    return {"scenario": task.number, **task.parameters, "error": text, "notebook": ""}
+
+
+@contextmanager
+def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
+    """A Dask client: of the scheduler at an address, or of a local cluster, one worker a core.
+
+    Parameters
+    ----------
+    scheduler : str
+        Such as ``tcp://host:8786``; empty starts workers on this machine, which only it can reach.
+    workers : int
+        How many of those; 0 for one a core.
+
+    Raises
+    ------
+    ValueError
+        Nothing answers at the address, no worker joins within a minute, or Dask is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise ValueError(INSTALL) from error
+    from tornado.ioloop import PeriodicCallback
+
+    from capkit.telemetry import machine
+
+    if scheduler:
+        try:
+            client = distributed.Client(scheduler, timeout="15s")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+        with client:
+            try:
+                client.wait_for_workers(1, timeout=60)
+            except TimeoutError as error:
+                raise ValueError(f"no worker has joined the scheduler at {scheduler}") from error
+            yield client
+        return
+    count = workers or machine()["cores"]
+    with (
+        distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+        ) as local,
+        distributed.Client(local) as client,
+    ):
+        # Dask restarts a worker that dies, but gives up on one that dies while it starts.
+        keep = PeriodicCallback(lambda: local.scale(count), 1000.0 * KEEP_S)
+        local.periodic_callbacks["keep"] = keep  # stopped with the cluster
+        local.loop.add_callback(keep.start)
+        yield client
+
+
+def run_tasks(
+    client: Any, function: Callable[[Task], dict[str, Any]], tasks: Iterable[Task]
+) -> Rows:
+    """The row of every task, as they are done; `ConnectionError` if the scheduler goes away."""
+    from distributed import as_completed
+
+    waiting, running = iter(tasks), as_completed()
+    named: dict[str, Task] = {}
+
+    def submit(count: int) -> None:
+        for task in itertools.islice(waiting, count):
+            future = client.submit(function, task, pure=False, retries=RETRIES)
+            named[future.key] = task
+            running.add(future)
+
+    submit(WINDOW)
+    for future in running:
+        task = named.pop(future.key)
+        if future.status == "finished":
+            yield future.result()
+        elif future.status == "error":
+            yield failed(task, future.exception())
+        else:
+            raise ConnectionError("the Dask scheduler went away")
+        submit(1)
+
+
+def run_serially(function: Callable[[Task], dict[str, Any]], tasks: Iterable[Task]) -> Rows:
+    """The same in this process, one after the other."""
+    for task in tasks:
+        try:
+            row = function(task)
+        except Exception as error:
+            row = failed(task, error)
+        yield row

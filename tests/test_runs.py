@@ -1,0 +1,290 @@
+"""`python -m capkit run`: parameters checked first, runs that stop and go on, pages without scripts."""
+
+import json
+import re
+import shutil
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from capkit import course
+from capkit.course import inspection, manifest, pages, run
+from capkit.course.execution import ChapterError, is_done, run_chapters
+from capkit.course.products import notebook_path
+
+FIRST, SECOND = "02_architecture_resources_metrics", "03_workload_analysis"
+SAVE = (
+    "from capkit import course\n"
+    "{inputs}"
+    "course.save(run_dir, '{chapter}', 'x@1', {{'seed': seed}}, parameters=course.used_parameters(globals()),"
+    " inputs=inputs)"
+)
+
+
+@pytest.fixture(scope="module")
+def known():
+    return inspection.inspect(notebook_path(c) for c in course.CHAPTERS)
+
+
+def write_notebook(folder, chapter, cells, inputs="inputs = []\n"):
+    first = new_code_cell('run_dir = ""\nseed = 1  # seed', metadata={"tags": ["parameters"]})
+    save = new_code_cell(SAVE.format(chapter=chapter, inputs=inputs))
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook = new_notebook(cells=[first, *map(new_code_cell, cells), save], metadata=kernel)
+    nbformat.write(notebook, folder / f"{chapter}.ipynb")
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Two short notebooks; the second fails at seed 2. The run stopped there, was mended, went on."""
+    folder, out = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("runs") / "run"
+    write_notebook(folder, FIRST, [])
+    write_notebook(
+        folder, SECOND, ["1 / (seed - 2)"], f"inputs = [course.load(run_dir, '{FIRST}')]\n"
+    )
+    terms = {"notebooks": folder, "progress": False, "resume": True}
+    with pytest.raises(ChapterError) as stop:
+        run_chapters([FIRST, SECOND], {"seed": 2}, out, **terms)
+    before = manifest.read(out)
+    partial = out / f".{SECOND}.123"  # what a killed run was writing
+    partial.mkdir()
+    write_notebook(folder, SECOND, ["1 / seed"], f"inputs = [course.load(run_dir, '{FIRST}')]\n")
+    seconds = run_chapters([FIRST, SECOND], {"seed": 2}, out, **terms)
+    return folder, out, stop.value, before, seconds
+
+
+def test_a_chapter_that_fails_stops_the_run_and_leaves_its_notebook(stopped):
+    _, out, error, before, _ = stopped
+    assert error.chapter == SECOND
+    assert error.reason == "ZeroDivisionError: division by zero"
+    assert error.notebook == out / f"{SECOND}.partial.ipynb"
+    assert list(before["chapters"]) == [FIRST]
+    assert before["finished"] is None
+
+
+def test_a_run_goes_on_with_what_is_missing(stopped):
+    _, out, _, before, seconds = stopped
+    after = manifest.read(out)
+    assert list(seconds) == [SECOND]
+    assert after["chapters"][FIRST] == before["chapters"][FIRST]
+    assert course.load(out, SECOND).data == {"seed": 2}
+    assert not [p.name for p in out.iterdir() if p.name.startswith(".") or "partial" in p.name]
+
+
+def test_the_manifest_says_with_what_the_run_was_made(stopped):
+    _, out, *_ = stopped
+    record = manifest.read(out)
+    assert record["parameters"] == {"seed": 2}
+    assert record["wanted"] == [FIRST, SECOND]
+    assert record["versions"]["numpy"]
+    assert record["data"]["catalogue.csv"]
+    assert {"revision", "machine", "python", "started", "finished"} <= record.keys()
+    entry = record["chapters"][SECOND]
+    assert entry["product"] == course.load(out, SECOND).sha256
+    assert 0.0 < entry["cell_seconds"] < entry["seconds"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda out: (out / f"{SECOND}.html").unlink(),
+        lambda out: shutil.rmtree(out / SECOND),
+        lambda out: (out / SECOND / "product.json").write_text(
+            (out / SECOND / "product.json").read_text().replace('"seed": 2', '"seed": 3')
+        ),
+        lambda out: (out / FIRST / "product.json").write_text(
+            (out / FIRST / "product.json").read_text().replace('"seed": 2', '"seed": 3')
+        ),
+    ],
+    ids=["page", "product", "product changed", "input changed"],
+)
+def test_a_chapter_is_done_only_with_its_product_and_its_inputs_whole(stopped, tmp_path, change):
+    folder, out, *_ = stopped
+    copy = tmp_path / "copy"
+    shutil.copytree(out, copy)
+    entry = manifest.read(copy)["chapters"][SECOND]
+    terms = (SECOND, entry, folder / f"{SECOND}.ipynb", {"seed": 2})
+    assert is_done(copy, *terms)
+    change(copy)
+    assert not is_done(copy, *terms)
+
+
+def test_other_values_or_another_notebook_run_a_chapter_again(stopped, tmp_path):
+    folder, out, *_ = stopped
+    entry = manifest.read(out)["chapters"][SECOND]
+    assert not is_done(out, SECOND, entry, folder / f"{SECOND}.ipynb", {"seed": 3})
+    write_notebook(tmp_path, SECOND, ["seed"])
+    assert not is_done(out, SECOND, entry, tmp_path / f"{SECOND}.ipynb", {"seed": 2})
+    assert not is_done(out, SECOND, None, folder / f"{SECOND}.ipynb", {"seed": 2})
+
+
+def test_a_file_whose_content_changed_is_another_value(tmp_path):
+    prices = tmp_path / "prices.csv"
+    prices.write_text("a")
+    before = manifest.files({"prices": str(prices), "trace": "chat", "demand": ""})
+    prices.write_text("b")
+    assert list(before) == [str(prices)]
+    assert manifest.files({"prices": str(prices)}) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("seed", "3", 3),
+        ("seed", 3, 3),
+        ("slo_latency_ms", "30", 30.0),
+        ("slo_latency_ms", "30 ms", 30.0),
+        ("measure_s", "1e1s", 10.0),
+        ("measure", "false", False),
+        ("measure", True, True),
+        ("trace", "code", "code"),
+    ],
+)
+def test_a_value_takes_the_type_of_its_default(known, name, given, value):
+    assert inspection.parse(name, given, known) == value
+    assert type(inspection.parse(name, given, known)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("slo_latency", "30", "did you mean slo_latency_ms"),
+        ("seed", "three", "seed must be of type int, got 'three'"),
+        ("seed", 1.5, "seed must be of type int, got 1.5"),
+        ("seed", -1, r"seed must lie in \[0, inf\), got -1"),
+        ("measure", "maybe", "measure is true or false"),
+        ("slo_latency_ms", "0.05 s", "slo_latency_ms is in ms, got '0.05 s'"),
+        ("slo_percentile", "99%", "a number without a unit, got '99%'"),
+        ("slo_percentile", 99, r"must lie in \(0.0, 1.0\), got 99"),
+        ("slo_latency_ms", "nan", "must be of type float, got 'nan'"),
+        ("load_scale", float("inf"), "must be of type float, got inf"),
+        ("trace", ["chat"], r"trace takes one value, got \['chat'\]"),
+        ("run_dir", "runs/a", "no parameter 'run_dir'"),
+    ],
+)
+def test_a_wrong_value_says_what_is_wrong(known, name, given, message):
+    with pytest.raises(ValueError, match=message):
+        inspection.parse(name, given, known)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"trace": "nope.csv"}, "there is no file .*nope.csv"),
+        ({"demand": "bad.csv"}, r"bad.csv, row 2 below the header, column 'requests': 'many'"),
+        ({"demand": "bad.csv", "demand_count_column": "hits"}, "lacks the column.s. hits"),
+        ({"prices": "bad.csv"}, "bad.csv lacks the column"),
+        ({"provider": "nobody"}, "has the providers aws.*got 'nobody'"),
+        ({"mnist": "nowhere"}, "there is no folder .*nowhere"),
+        ({"solver": "nobody"}, "no solver 'nobody' here; installed: highs"),
+        ({"target": "localhost"}, "target must be host:port, got 'localhost'"),
+    ],
+)
+def test_files_and_tools_are_looked_at_before_anything_runs(
+    known, tmp_path, monkeypatch, parameters, message
+):
+    rows = "time,requests\n2026-01-01T00:00,5\n2026-01-01T01:00,many\n"
+    (tmp_path / "bad.csv").write_text(rows)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        inspection.check(parameters, known)
+
+
+def test_a_file_is_found_from_where_the_command_was_given(known, tmp_path, monkeypatch):
+    (tmp_path / "log.csv").write_text("timestamp\n1\n2\n")
+    monkeypatch.chdir(tmp_path)
+    assert inspection.check({"trace": "log.csv"}, known) == {"trace": str(tmp_path / "log.csv")}
+
+
+def test_parameters_are_data_never_evaluated(tmp_path):
+    write_notebook(tmp_path, FIRST, [])
+    path = tmp_path / f"{FIRST}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source = "seed = __import__('os').getpid()"
+    nbformat.write(notebook, path)
+    with pytest.raises(ValueError, match="default of seed is no plain value"):
+        inspection.inspect([path])
+    file = tmp_path / "params.yaml"
+    file.write_text("trace: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(ValueError, match="cannot be read as YAML"):
+        run.read_parameters(file, [])
+
+
+def test_a_pair_on_the_command_line_stands_above_the_file(tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text("seed: 2\nzones: 3\n")
+    assert run.read_parameters(file, [("seed", "5")]) == {"seed": "5", "zones": 3}
+    file.write_text("- 1\n")
+    with pytest.raises(ValueError, match=r"params\.yaml must hold one name: value a line"):
+        run.read_parameters(file, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-p", "sede", "3"], "did you mean seed?"),
+        (["--params", "missing.yaml"], "missing.yaml"),
+        (["--from", "42"], "no such chapter"),
+        (["--resume"], "--out must name its folder"),
+    ],
+)
+def test_run_refuses_before_anything_runs(tmp_path, capsys, arguments, message):
+    out = [] if arguments == ["--resume"] else ["--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit):
+        run.main([*arguments, *out])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_notebooks_are_code_and_only_the_course_s_own_run_untold(tmp_path):
+    chapter = "08_cost_optimization"
+    shutil.copy(notebook_path(chapter), tmp_path)
+    run.refuse_others([chapter], tmp_path)
+    notebook = nbformat.read(notebook_path(chapter), as_version=4)
+    notebook.cells[-1].source += "\n"
+    nbformat.write(notebook, tmp_path / f"{chapter}.ipynb")
+    with pytest.raises(ValueError, match=r"not the course's own .* say --trust"):
+        run.refuse_others([chapter], tmp_path)
+    with pytest.raises(ValueError, match="there is no notebook"):
+        run.refuse_others([SECOND], tmp_path)
+
+
+def test_help_params_lists_every_parameter_with_its_chapters(capsys):
+    assert run.main(["--help-params"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} == set(course.REGISTRY) - {"run_dir"}
+    (zones,) = (line for line in lines if line.startswith("zones "))
+    assert zones.split()[:7] == ["zones", "int", "2", "01", "08", "09", "10"]
+    assert "availability zones" in zones
+    assert zones.endswith("[[1, inf)]")
+
+
+def test_pages_hold_no_script_of_a_notebook(tmp_path):
+    bad = '<b onclick="x()">kept</b><script>alert(1)</script><img src="x" onerror="alert(2)">'
+    output = new_output("display_data", {"text/html": bad})
+    cells = [new_markdown_cell(bad), new_code_cell("1", outputs=[output])]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
+    page = pages.write_notebook(tmp_path / "a.ipynb").read_text(encoding="utf-8")
+    assert page.count("<b>kept</b>") == 2
+    assert "<script>alert" not in page
+    body = page.split("<main", 1)[1]
+    assert not re.search(r"<[^>]* on\w+=", body)
+
+
+def test_the_index_names_what_a_run_made(tmp_path):
+    plan = tmp_path / "09_capacity_plan" / "plan.html"
+    assert "plan.html" not in pages.write_index(tmp_path, [FIRST], plan).read_text()
+    plan.parent.mkdir()
+    plan.touch()
+    page = pages.write_index(tmp_path, [FIRST], plan).read_text()
+    assert '<a href="09_capacity_plan/plan.html">' in page
+    assert f'<a href="{FIRST}.html">' in page
+
+
+def test_a_manifest_is_replaced_whole(tmp_path):
+    manifest.write(tmp_path, {"a": 1})
+    manifest.write(tmp_path, {"a": 2})
+    assert manifest.read(tmp_path) == {"a": 2}
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {"a": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["manifest.json"]

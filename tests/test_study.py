@@ -1,0 +1,298 @@
+"""`python -m capkit sweep`: designs, rows, the table that does not depend on who did the work, the report."""
+
+import contextlib
+import dataclasses
+import io
+import re
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from capkit import course, planning, study
+from capkit.course import execution, manifest
+from capkit.datasets import project_root
+from capkit.study import command, scenario
+
+ROOT = project_root()
+SIZING = """
+work: sizing
+fixed: {provider: aws}
+grid:
+  slo_latency_ms: [50, 4, 0.1]
+  zones: [1, 2]
+"""
+
+
+broken = eval("lambda task: 1 // 0")  # no name of this module: workers cannot import it
+
+
+def read(tmp_path, text):
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    return study.read_study(file)
+
+
+def test_a_grid_is_every_combination(tmp_path):
+    found = read(tmp_path, SIZING)
+    assert found.work == "sizing"
+    assert found.varied == ("slo_latency_ms", "zones")
+    assert [tuple(s.values()) for s in found.scenarios] == [
+        ("aws", target, zones) for target in (50.0, 4.0, 0.1) for zones in (1, 2)
+    ]
+
+
+def test_a_list_is_taken_as_it_stands(tmp_path):
+    found = read(tmp_path, "list:\n  - {zones: 1}\n  - {zones: 2, slo_latency_ms: 30 ms}\n")
+    assert found.work == "plan"
+    assert found.scenarios == [{"zones": 1}, {"zones": 2, "slo_latency_ms": 30.0}]
+
+
+def test_random_scenarios_lie_in_their_ranges_and_repeat_with_their_seed(tmp_path):
+    text = (
+        "random: {scenarios: 500, seed: 4, slo_latency_ms: {from: 1, to: 100, log: true},"
+        " slo_percentile: {from: 0.9, to: 0.99}, zones: {from: 1, to: 3}, provider: [aws]}"
+    )
+    found = read(tmp_path, text)
+    table = pd.DataFrame(found.scenarios)
+    assert found.scenarios == read(tmp_path, text).scenarios
+    assert table["slo_latency_ms"].between(1, 100).all()
+    assert np.log10(table["slo_latency_ms"]).mean() == pytest.approx(1.0, abs=0.1)  # 4 sigma
+    assert table["slo_percentile"].between(0.9, 0.99).all()
+    assert sorted(table["zones"].unique()) == [1, 2, 3]
+    assert set(table["provider"]) == {"aws"}
+    other = read(tmp_path, text.replace("seed: 4", "seed: 5"))
+    assert other.scenarios != found.scenarios
+
+
+def test_work_may_be_a_range_of_chapters(tmp_path):
+    found = read(tmp_path, "work: 03-05\ngrid: {epochs: [1, 2]}")
+    assert [c[:2] for c in found.chapters] == ["03", "04", "05"]
+    assert [c[:2] for c in read(tmp_path, "work: 04\ngrid: {seed: [1]}").chapters] == ["04"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "one key: value a line"),
+        ("grid: [", "cannot be read as YAML"),
+        ("gird: {zones: [1]}", "no key 'gird'; did you mean grid"),
+        ("work: plan", "give one of grid, list, random, got none"),
+        ("grid: {zones: [1]}\nlist: [{zones: 1}]", "got .'grid', 'list'."),
+        (
+            "work: all\ngrid: {zones: [1]}",
+            "work is sizing, plan or chapters such as 03-10, got 'all'",
+        ),
+        ("grid: {zone: [1]}", "did you mean zones"),
+        ("grid: {epochs: [1]}", "no parameter 'epochs'"),
+        ("grid: {zones: []}", "zones has no value"),
+        ("grid: {zones: [0]}", r"zones must lie in \[1, inf\), got 0"),
+        ("grid: {prices: [nope.csv]}", "there is no file .*nope.csv"),
+        ("grid: {solver: [nope]}", "no solver 'nope' here"),
+        ("fixed: {zones: 1}\ngrid: {zones: [1]}", "zones is fixed and varies"),
+        ("list: {zones: 1}", "list must hold one mapping"),
+        ("random: {zones: [1]}", "random needs scenarios: how many"),
+        ("random: {scenarios: 2, zones: {low: 1}}", "zones is a list, or from, to and log"),
+        (
+            "random: {scenarios: 2, zones: {from: 3, to: 1}}",
+            "zones needs numbers with from at most to",
+        ),
+        ("grid: {zones: [1]}\nfigure: {z: zones}", "a figure has x, y and by, got 'z'"),
+    ],
+)
+def test_a_wrong_study_says_what_is_wrong(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, text)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serial")
+    (folder / "study.yaml").write_text(SIZING)
+    found = study.read_study(folder / "study.yaml")
+    return found, folder / "out", study.run_study(found, folder / "out")
+
+
+def test_a_scenario_without_a_plan_is_a_row_with_the_reason(serial):
+    _, _, table = serial
+    assert table["scenario"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert (table["error"] != "").tolist() == [False] * 4 + [True] * 2
+    assert table["error"][4].startswith("ValueError: ")
+    assert table["cost_usd_week"][4:].isna().all()
+    one_zone, two_zones = table["cost_usd_week"][0], table["cost_usd_week"][1]
+    assert 0 < one_zone < two_zones
+    assert table["cost_usd_week"][0] <= table["cost_usd_week"][2]
+
+
+@pytest.mark.more
+def test_sizing_is_the_first_answer_of_the_plan():
+    slo = planning.SLO(0.99, 0.05)
+    with contextlib.redirect_stdout(io.StringIO()):
+        first = study.size("", slo)
+        plan, _ = planning.plan_from_products("", slo)
+    assert first["needed_max"] <= plan.hours["needed"].max()
+    assert first["cost_usd_week"] <= plan.cost_usd_week
+    if plan.rounds == 0:
+        assert first["cost_usd_week"] == pytest.approx(plan.cost_usd_week, abs=0.01)
+
+
+def test_dask_s_table_is_the_serial_one_byte_for_byte(serial, tmp_path):
+    found, out, table = serial
+    with study.cluster(workers=1) as client:
+        parallel = study.run_study(found, tmp_path / "out", client=client)
+        tasks = [study.Task(9, "none", {"zones": 1}, "", (), "")]
+        (lost,) = study.run_tasks(client, broken, tasks)
+    pd.testing.assert_frame_equal(parallel, table)
+    assert (tmp_path / "out" / "results.parquet").read_bytes() == (
+        out / "results.parquet"
+    ).read_bytes()
+    assert lost["scenario"] == 9
+    assert lost["error"].startswith("ZeroDivisionError")
+
+
+def test_a_study_goes_on_with_what_is_missing(serial, tmp_path, monkeypatch):
+    found, out, table = serial
+    lines = (out / "rows.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "rows.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    done = []
+    monkeypatch.setattr(
+        command, "evaluate", lambda task: done.append(task.number) or evaluate(task)
+    )
+    evaluate = scenario.evaluate
+    pd.testing.assert_frame_equal(study.run_study(found, tmp_path), table)
+    assert done == [2, 3, 4, 5]
+    assert (tmp_path / "results.parquet").read_bytes() == (out / "results.parquet").read_bytes()
+
+
+def test_a_scenario_stands_once_in_the_table(tmp_path):
+    with study.Journal(tmp_path / "rows.jsonl") as journal:
+        for value in (1.0, 2.0):
+            journal.add({"scenario": 0, "x": value, "error": "", "notebook": ""})
+        assert journal.table(["scenario"])["x"].tolist() == [1.0]
+
+
+def test_an_unforeseen_error_is_a_row_too():
+    (row,) = study.run_serially(broken, [study.Task(3, "plan", {"zones": 2}, "", (), "")])
+    assert row == {
+        "scenario": 3,
+        "zones": 2,
+        "error": "ZeroDivisionError: integer division or modulo by zero",
+        "notebook": "",
+    }
+
+
+def test_a_scenario_by_notebooks_keeps_the_notebook_that_failed(tmp_path, monkeypatch):
+    def stop(chapters, parameters, out, **terms):
+        raise execution.ChapterError(chapters[0], out / "x.partial.ipynb", "KeyError: 'a'")
+
+    monkeypatch.setattr(scenario, "run_chapters", stop)
+    folder = str(tmp_path / "scenarios" / "000007")
+    task = study.Task(7, "chapters", {"seed": 1}, "", ("03_workload_analysis",), folder)
+    row = study.evaluate(task)
+    assert row["error"] == "KeyError: 'a'"
+    assert row["notebook"] == "scenarios/000007/x.partial.ipynb"
+
+
+def test_the_report_shows_the_trade_off_and_escapes_what_scenarios_say(serial, tmp_path):
+    found, _, table = serial
+    table = table.copy()
+    table.loc[5, ["error", "notebook"]] = ["<script>x</script>", "scenarios/000005/a.partial.ipynb"]
+    page = study.write_report(found, table, tmp_path, {"work": "sizing"}).read_text()
+    assert (tmp_path / "tradeoff.png").read_bytes()[:4] == b"\x89PNG"
+    assert "4 of 6 scenarios have a result" in page
+    assert 'alt="cost_usd_week of every scenario over slo_latency_ms"' in page
+    assert "<script>" not in page
+    assert "&lt;script&gt;x" in page
+    assert 'href="scenarios/000005/a.partial.ipynb"' in page
+
+
+def test_the_figure_draws_what_the_study_names(serial):
+    found, _, table = serial
+    assert study.chosen_columns(found, table) == {
+        "x": "slo_latency_ms",
+        "y": "cost_usd_week",
+        "by": "zones",
+    }
+    named = dataclasses.replace(found, figure={"x": "zones", "y": "servers_max"})
+    columns = study.chosen_columns(named, table)
+    assert columns == {"x": "zones", "y": "servers_max", "by": "slo_latency_ms"}
+    ax = study.plot_tradeoff(table, **columns)
+    assert ax.get_xlabel() == "zones"
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+        "slo_latency_ms = 4",
+        "slo_latency_ms = 50",
+    ]
+    with pytest.raises(
+        ValueError, match=r"no column of numbers 'costs' to draw; there are .*cost_usd"
+    ):
+        study.chosen_columns(dataclasses.replace(found, figure={"y": "costs"}), table)
+
+
+def run_command(tmp_path, *arguments):
+    (tmp_path / "study.yaml").write_text(SIZING)
+    return study.main(
+        [str(tmp_path / "study.yaml"), "--serial", "--out", str(tmp_path / "out"), *arguments]
+    )
+
+
+def test_the_command_writes_table_figure_report_and_manifest(tmp_path, capsys):
+    assert run_command(tmp_path) == 0
+    assert "4 scenarios with a result, 2 without" in capsys.readouterr().out
+    out = tmp_path / "out"
+    for name in ("results.parquet", "tradeoff.png", "report.html", "study.yaml", "manifest.json"):
+        assert (out / name).is_file(), name
+    copy = ["--serial", "--resume", "--out", str(out)]
+    assert study.main([str(out / "study.yaml"), *copy]) == 0
+    record = manifest.read(out)
+    reference = course.reference("07_forecasting").sha256
+    assert record["study"]["inputs"]["07_forecasting"] == reference
+    with pytest.raises(SystemExit):
+        run_command(tmp_path)
+    assert "holds a study: add --resume" in capsys.readouterr().err
+    assert run_command(tmp_path, "--resume") == 0
+    record["study"]["inputs"]["07_forecasting"] = "another"
+    manifest.write(out, record)
+    with pytest.raises(SystemExit):
+        run_command(tmp_path, "--resume")
+    assert "other scenarios or inputs" in capsys.readouterr().err
+
+
+def test_a_run_that_is_not_there_stops_the_study(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run_command(tmp_path, "--run-dir", str(tmp_path / "misspelt"))
+    assert "no product of a run in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    with (
+        pytest.raises(ValueError, match="no Dask scheduler answers at nonsense"),
+        study.cluster("nonsense"),
+    ):
+        pass
+
+
+def test_without_dask_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"pip install 'capkit\[sweep\]'"), study.cluster():
+        pass
+
+
+def test_the_study_that_readme_shows_is_one(tmp_path):
+    (text,) = re.findall(r"```yaml\n(work:.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    found = read(tmp_path, text)
+    assert len(found.scenarios) == 9
+    assert set(found.figure) == {"x", "y", "by"}
+
+
+def test_the_cluster_page_s_manifest_and_script_parse():
+    text = (ROOT / "docs" / "clusters.md").read_text()
+    (manifests,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    kinds = [document["kind"] for document in yaml.safe_load_all(manifests)]
+    assert kinds == ["Service", "Deployment", "Deployment", "Job"]
+    (script,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    options = {o for action in command._parser()._actions for o in action.option_strings}
+    assert set(re.findall(r"capkit sweep.*?(--[a-z]+)", text)) <= options
