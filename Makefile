@@ -1,8 +1,10 @@
 # Two commands: `make lab` opens the course, `make test` tests it. Each sets up .venv when it has to.
+# `make book` renders the chapters as a website and as slides.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BOOK   := $(VENV)/.book
 NB     ?=
 
 # Small matrices: more threads than one cost more than they give.
@@ -12,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 SCREEN    := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
 LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-more run notebooks reference bench lock clean
+.PHONY: lab test test-more run book notebooks reference bench lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
@@ -25,12 +27,16 @@ test: $(READY)
 	runs=$$(mktemp -d) && CAPKIT_RUNS=$$runs PYTHONPATH=tests/netblock $(BIN)/python -m pytest \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks && rm -r $$runs
 
-test-more: $(READY)
+test-more: $(READY) $(BOOK)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[solvers]"
 	$(BIN)/python -m pytest -m more
 
 run: $(READY)
 	$(BIN)/python -m capkit run
+
+# The book, with its slides: open build/book/html/index.html; no network is needed to read it.
+book: $(BOOK)
+	$(BIN)/python book/build.py
 
 # Execute notebooks in place and write their outputs: make notebooks NB=06 (all of them without NB).
 notebooks: $(READY)
@@ -54,6 +60,10 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $(READY)
+
+$(BOOK): $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book]"
+	@touch $(BOOK)
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info
