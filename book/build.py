@@ -59,7 +59,10 @@ def stage(pages: Path, decks: Path) -> None:
     """Lay out the sources of the pages and of the slides."""
     for folder in (pages, decks):
         shutil.rmtree(folder, ignore_errors=True)
-    exercises = [f"notebooks/exercises/{p.name}" for p in sorted((ROOT / "notebooks/exercises").glob("*.ipynb"))]
+    exercises = [
+        f"notebooks/exercises/{p.name}"
+        for p in sorted((ROOT / "notebooks/exercises").glob("*.ipynb"))
+    ]
     chapters = [f"notebooks/{c}.ipynb" for c in course.CHAPTERS]
     figures = sorted(f"benchmarks/{p.name}" for p in (ROOT / "benchmarks").glob("*.md"))
     reference = ["notebooks/glossary.md", "data/README.md"]
@@ -68,12 +71,20 @@ def stage(pages: Path, decks: Path) -> None:
     for name in [*reference, *figures]:
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, pages / name)
-    trees = {"Chapters": chapters, "Exercises": exercises, "Reference": reference, "Measured": figures}
+    trees = {
+        "Chapters": chapters,
+        "Exercises": exercises,
+        "Reference": reference,
+        "Measured": figures,
+    }
     index = (BOOK / "index.md").read_text(encoding="utf-8").replace("<!-- chapters -->", contents())
     index += "\n".join(toctree(caption, names) for caption, names in trees.items() if names)
     (pages / "index.md").write_text(index, encoding="utf-8")
     for chapter in course.CHAPTERS:
-        put(slides.deck(nbformat.read(notebook_path(chapter), as_version=4)), decks / f"{chapter}.ipynb")
+        put(
+            slides.deck(nbformat.read(notebook_path(chapter), as_version=4)),
+            decks / f"{chapter}.ipynb",
+        )
 
 
 def add_mathjax(static: Path) -> None:
@@ -91,10 +102,26 @@ def build(folder: Path) -> Path:
     stage(pages, decks)
     shutil.rmtree(html, ignore_errors=True)
     common = ["-q", "-W", "--keep-going", "-c", str(BOOK)]
-    deeper = ["-D", "root_doc=" + course.CHAPTERS[0], "-D", "mathjax_path=../../_static/mathjax/tex-chtml.js"]
+    deeper = [
+        "-D",
+        "root_doc=" + course.CHAPTERS[0],
+        "-D",
+        "mathjax_path=../../_static/mathjax/tex-chtml.js",
+    ]
     for failed in (
         sphinx([*common, "-d", str(folder / "doctrees"), "-b", "html", str(pages), str(html)]),
-        sphinx([*common, *deeper, "-d", str(folder / "slidetrees"), "-b", "revealjs", str(decks), str(html / "slides")]),
+        sphinx(
+            [
+                *common,
+                *deeper,
+                "-d",
+                str(folder / "slidetrees"),
+                "-b",
+                "revealjs",
+                str(decks),
+                str(html / "slides"),
+            ]
+        ),
     ):
         if failed:
             raise SystemExit("the book has warnings, see above")
@@ -102,13 +129,17 @@ def build(folder: Path) -> Path:
     for rendered in (html, html / "slides"):
         shutil.rmtree(rendered / "jupyter_execute", ignore_errors=True)
     for staged in (html / "_sources" / "notebooks").rglob("*.ipynb"):
-        shutil.copy(ROOT / "notebooks" / staged.relative_to(html / "_sources" / "notebooks"), staged)
+        shutil.copy(
+            ROOT / "notebooks" / staged.relative_to(html / "_sources" / "notebooks"), staged
+        )
     return html / "index.html"
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python book/build.py", description=__doc__)
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "book", help="folder (default: build/book)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "build" / "book", help="folder (default: build/book)"
+    )
     print(f"open {build(parser.parse_args(arguments).out.resolve())}")
     return 0
 

@@ -90,6 +90,9 @@ def read(notebook: NotebookNode) -> list[Slide]:
             elif kind == "paragraph" and (slides[-1].body or slides[-1].outputs):
                 slides[-1].notes.append(text)
                 lead = forward(text)
+            elif slides[-1].outputs:
+                slides.append(Slide(f"### {section}", [lead, text] if lead else [text]))
+                lead = ""
             else:
                 slides[-1].body.append(text)
     return slides

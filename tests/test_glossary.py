@@ -60,7 +60,9 @@ INTRODUCED = {chapter: list(introduced(texts)) for chapter, texts in PROSE.items
 def test_every_term_with_its_chinese_is_in_the_glossary(chapter):
     known = frozenset().union(*(row.chinese for row in ROWS))
     missing = [
-        f"cell {n}: ...{before} ({term})" for n, before, term in INTRODUCED[chapter] if term not in known
+        f"cell {n}: ...{before} ({term})"
+        for n, before, term in INTRODUCED[chapter]
+        if term not in known
     ]
     assert not missing, f"add to notebooks/glossary.md, chapter {chapter}: {missing}"
 
@@ -72,7 +74,9 @@ def test_every_row_is_introduced_where_it_says(row):
     unused = row.chinese - frozenset().union(*here.values())
     assert not unused, f"{row.term}: {unused} stands in none of {row.chapters}"
     for chapter, terms in here.items():
-        assert row.chinese & terms, f"{row.term}: chapter {chapter} does not introduce {row.chinese}"
+        assert row.chinese & terms, (
+            f"{row.term}: chapter {chapter} does not introduce {row.chinese}"
+        )
         prose = " ".join(PROSE[chapter].values()).lower()
         for word in row.term.lower().split():
             assert word in prose, f"chapter {chapter} has no {word!r} of {row.term!r}"
