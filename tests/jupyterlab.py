@@ -16,7 +16,7 @@ MENU_MS, RUN_MS, SAVE_EVERY_MS = 20_000, 240_000, 2_000
 #: what can be seen of the notebook at this scroll position
 IN_VIEW = """
 () => ({
-    alts: [...document.querySelectorAll('.jp-OutputArea img')].filter(e => e.naturalWidth).map(e => e.alt),
+    figures: [...document.querySelectorAll('.jp-OutputArea img')].filter(e => e.naturalWidth).map(e => e.src),
     formulas: document.querySelectorAll('.jp-Notebook mjx-container').length,
     unreadable: document.querySelectorAll('.jp-Notebook mjx-merror').length,
 })
@@ -72,7 +72,8 @@ class Notebook:
         page.set_default_timeout(MENU_MS)
         page.goto(f"{base}/lab/tree/{path}?token={token}&reset")
         page.locator(".jp-Notebook:visible").wait_for(timeout=60_000)
-        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
+        # the indicator in the notebook says idle before there is a kernel
+        page.locator("#jp-main-statusbar", has_text="| Idle").wait_for(timeout=60_000)
 
     def menu(self, name, entry):
         """Choose an entry of a menu."""
@@ -98,21 +99,24 @@ class Notebook:
         raise TimeoutError(f"{self.file.name} did not finish within {RUN_MS / 1000:.0f} s")
 
     def look(self):
-        """Scroll from top to bottom: the alternative texts of the figures, formulas drawn, formulas not drawn."""
+        """Scroll from top to bottom: how many figures, whether formulas are drawn, whether one is not.
+
+        JupyterLab does not pass on a figure's alternative text, so that it is looked for in the book.
+        """
         panel = self.page.locator(".jp-WindowedPanel-outer:visible").first
-        alts, formulas, unreadable, position = [], 0, 0, 0
+        figures, formulas, unreadable, position = set(), 0, 0, 0
         while True:
             panel.evaluate("(e, y) => { e.scrollTop = y }", position)
             self.page.wait_for_timeout(300)
             seen = self.page.evaluate(IN_VIEW)
-            alts += [alt for alt in seen["alts"] if alt not in alts]
+            figures.update(seen["figures"])
             formulas, unreadable = (
                 max(formulas, seen["formulas"]),
                 max(unreadable, seen["unreadable"]),
             )
             position += 500
             if position > panel.evaluate("e => e.scrollHeight"):
-                return alts, formulas, unreadable
+                return len(figures), formulas, unreadable
 
     def cell(self, text):
         """The code cell with ``text`` in it, scrolled into view from the top of the notebook."""
