@@ -8,7 +8,7 @@ import urllib.request
 import nbformat
 import pytest
 from browser import chromium, open_page, watch
-from jupyterlab import Notebook, copy_course, errors, lab
+from lab_page import Notebook, copy_course, errors, lab
 from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = pytest.mark.more
