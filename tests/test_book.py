@@ -151,6 +151,7 @@ def test_phone_shows_every_page_without_scrolling_sideways(html, browser):
     for path in pages(html):
         visit(page, path)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+    visit(page, html / "index.html")
     page.get_by_label("Toggle primary sidebar").click()
     page.get_by_role("dialog").get_by_role("link", name="06 Queueing").click()
     page.get_by_role("heading", name="06 Queueing").wait_for()
