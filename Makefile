@@ -1,8 +1,10 @@
 # Two commands: `make lab` opens the course, `make test` tests it. Each sets up .venv when it has to.
+# `make book` renders the chapters as a website and as slides.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+BOOK   := $(VENV)/.book
 NB     ?=
 
 # Small matrices: more threads than one cost more than they give.
@@ -12,7 +14,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 SCREEN    := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
 LAB_FLAGS := $(if $(SCREEN),,--no-browser) $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test test-more run notebooks reference bench lock clean
+.PHONY: lab test test-more test-browser run book notebooks reference bench lock clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --ip=127.0.0.1 $(LAB_FLAGS) --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
@@ -21,7 +23,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not more"
+	$(BIN)/python -m pytest -m "not more and not browser"
 	runs=$$(mktemp -d) && CAPKIT_RUNS=$$runs PYTHONPATH=tests/netblock $(BIN)/python -m pytest \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks/*.ipynb && rm -r $$runs
 
@@ -31,6 +33,14 @@ test-more: $(READY)
 
 run: $(READY)
 	$(BIN)/python -m capkit run
+
+# The book and JupyterLab in a real browser: needs Chromium (Debian: apt-get install chromium fonts-noto-cjk).
+test-browser: $(READY) $(BOOK)
+	$(BIN)/python -m pytest -m browser
+
+# The book, with its slides: open build/book/html/index.html; no network is needed to read it.
+book: $(BOOK)
+	$(BIN)/python book/build.py
 
 # Execute notebooks in place and write their outputs: make notebooks NB=06 (all of them without NB).
 notebooks: $(READY)
@@ -54,6 +64,10 @@ $(READY): pyproject.toml requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $(READY)
+
+$(BOOK): $(READY)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[book]"
+	@touch $(BOOK)
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

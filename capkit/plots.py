@@ -15,7 +15,9 @@ import numpy as np
 import PIL.Image
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -103,6 +105,25 @@ def ecdf(ax: Axes, values: ArrayLike, *, label: str) -> Axes:
     ordered = np.sort(np.asarray(values, dtype=float))
     ax.step(ordered, np.arange(1, ordered.size + 1) / ordered.size, where="post", label=label)
     return ax
+
+
+def alike(ax: Axes) -> list[tuple[str, ...]]:
+    """Labels of the lines in ``ax`` that nothing but colour tells apart: dashes, marker and width agree.
+
+    >>> ax = axes("Two lines", "x", "y")
+    >>> for label in ("a", "b"):
+    ...     _ = ax.plot([0, 1], linestyle="-", label=label)
+    >>> alike(ax)
+    [('a', 'b')]
+    """
+    looks: dict[tuple[object, ...], list[str]] = {}
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+        line = handle.lines[0] if isinstance(handle, ErrorbarContainer) else handle
+        if isinstance(line, Line2D):
+            dashes = line._unscaled_dash_pattern  # type: ignore[attr-defined]
+            look = (str(dashes), str(line.get_marker()), line.get_linewidth())
+            looks.setdefault(look, []).append(label)
+    return [tuple(labels) for labels in looks.values() if len(labels) > 1]
 
 
 def show(panel: Axes | Sequence[Axes], alt: str) -> None:
