@@ -51,11 +51,15 @@ REGISTRY: dict[str, Parameter] = {
         Parameter(
             "dispatch_rule", "random", "how requests reach servers: random, round_robin, central"
         ),
-        Parameter("detection_s", 10.0, "seconds until a lost zone gets no more requests", FROM_ZERO),
+        Parameter(
+            "detection_s", 10.0, "seconds until a lost zone gets no more requests", FROM_ZERO
+        ),
         Parameter(
             "startup_s", 120.0, "seconds from ordering a server to its first answer", FROM_ZERO
         ),
-        Parameter("days", 0.25, "days that the controllers are simulated for, the busiest ones", POSITIVE),
+        Parameter(
+            "days", 0.25, "days that the controllers are simulated for, the busiest ones", POSITIVE
+        ),
         Parameter("horizon_h", 168, "hours to forecast and to plan", FROM_ONE),
         Parameter("mnist", "bundled", "digits: bundled (5,000), keras (download), or a folder"),
         Parameter("epochs", 3, "passes over the training digits", FROM_ONE),
