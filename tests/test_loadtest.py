@@ -17,7 +17,7 @@ from capkit import loadtest, telemetry
 from capkit.loadtest import LoadTestResult, Schedule
 from capkit.loadtest.generator import METHOD
 from capkit.serving.client import Client
-from capkit.simulation import poisson_arrivals, simulate_fcfs
+from capkit.simulation import ShortRunError, poisson_arrivals, simulate_fcfs
 
 SERVICE_S = 0.01
 
@@ -346,3 +346,12 @@ def test_long_measurement_is_taken_only_by_a_thorough_bench(capsys):
         assert bench.take_long(["settings"], lambda: {"settings": own})["settings"].equals(expected)
         assert bench.replaced == [], "it does not make the record that of the reference"
     assert capsys.readouterr().out == "settings: taken from the reference run\n"
+
+
+def test_measurement_that_is_too_short_is_rejected(capsys):
+    def short():
+        raise ShortRunError("measure longer")
+
+    bench = loadtest.Bench(True, lambda name: pd.DataFrame({"x": [1.0]}))
+    assert bench.take(["a"], short)["a"]["x"].tolist() == [1.0]
+    assert bench.replaced == ["a"] and "rejected twice" in capsys.readouterr().out

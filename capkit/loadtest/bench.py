@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from capkit.simulation import ShortRunError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -56,6 +58,7 @@ class Bench:
     ) -> Tables:
         """Tables of ``names`` as ``measurement`` gives them; the reference's if rows are not ``valid``.
 
+        A measurement that is too short for its intervals (`ShortRunError`) is rejected as well.
         They are copies: what a notebook adds to them is not in `tables`, and so not in the product.
 
         ``attempts`` is 1 for a measurement that repeats by itself what is not valid (`sweep`).
@@ -74,7 +77,10 @@ class Bench:
         replaced: list[str],
     ) -> Tables:
         for _ in range(attempts):
-            found = measurement()
+            try:
+                found = measurement()
+            except ShortRunError:
+                continue
             if all("valid" not in found[name] or found[name]["valid"].all() for name in names):
                 break
         else:

@@ -11,6 +11,7 @@ from capkit.simulation.draws import (
 )
 from capkit.simulation.failures import failing_servers
 from capkit.simulation.intervals import (
+    ShortRunError,
     correlated_percentile_interval,
     mean_interval,
     mser,
@@ -23,7 +24,7 @@ from capkit.simulation.queues import simulate_fcfs, simulate_loss, simulate_vary
 from capkit.simulation.streaming import LogHistogram, stream_fcfs
 
 __all__ = [
-    "LogHistogram", "compare", "correlated_percentile_interval", "draw_gamma", "failing_servers",
+    "LogHistogram", "ShortRunError", "compare", "correlated_percentile_interval", "draw_gamma", "failing_servers",
     "gamma_arrivals", "mean_interval", "mmpp_arrivals", "modulated_poisson", "mser",
     "percentile_interval", "poisson_arrivals", "replicate", "replicate_until", "simulate_batches",
     "simulate_dispatch", "simulate_fcfs", "simulate_loss", "simulate_varying", "stream_fcfs",

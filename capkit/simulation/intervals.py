@@ -12,6 +12,10 @@ from scipy import stats
 from capkit.simulation.draws import check_count
 
 
+class ShortRunError(ValueError):
+    """A run is too short for what is asked of it, or something slowed a part of it."""
+
+
 def mean_interval(
     values: ArrayLike, batches: int = 20, level: float = 0.95
 ) -> tuple[float, float, float]:
@@ -69,7 +73,7 @@ def correlated_percentile_interval(
 
     Order statistics as in `percentile_interval`, at ranks as far apart as the share of values beyond the
     percentile varies between ``batches`` consecutive parts; never narrower than for independent values.
-    ValueError as there, or if the values beyond the percentile stand in fewer than a quarter of the parts:
+    ValueError as there, `ShortRunError` if the values beyond the percentile stand in fewer than a quarter of the parts:
     a few excursions of the queue do not say how often such come.
 
     >>> data = np.random.default_rng(1).exponential(size=20_000)
@@ -85,7 +89,7 @@ def correlated_percentile_interval(
     centre = np.quantile(data, percentile, method="inverted_cdf")
     shares = (data[: size * batches] <= centre).reshape(batches, size).mean(axis=1)
     if (parts := int((shares < 1).sum())) < batches / 4:
-        raise ValueError(
+        raise ShortRunError(
             f"the values beyond the percentile {percentile} stand in {parts} of {batches} parts of the run: "
             "measure longer"
         )

@@ -19,6 +19,7 @@ from capkit.course.inspection import inspect
 from capkit.course.parameters import Value
 from capkit.course.products import notebook_path, product_of
 from capkit.datasets import load_catalogue
+from capkit.planning.problem import HOURS_A_WEEK
 
 PLAN = "09_capacity_plan"
 PURCHASES = ("on_demand", "reserved_1y")
@@ -66,6 +67,8 @@ def evaluate(task: Task) -> dict[str, Any]:
             terms = _defaults() | task.parameters
             slo_ms = float(terms.pop("slo_latency_ms"))
             slo = planning.SLO(float(terms.pop("slo_percentile")), slo_ms / 1000.0)
+            terms["dispatch"] = terms.pop("dispatch_rule")
+            del terms["trace"]  # chapter 09 replays it; a plan is made from chapter 03's product
             work = size if task.work == "sizing" else _plan
             return row | work(task.run_dir, slo, **terms) | task.parameters
     except ChapterError as error:
@@ -114,6 +117,8 @@ def size(
     solver: str = "highs",
     level: float = 0.95,
     seed: int = 1,
+    startup_s: float = 0.0,
+    detection_s: float = 0.0,
     **queue: Any,
 ) -> dict[str, Any]:
     """The first three steps of `capkit.planning.plan`: its first answer, which no replay has tried.
@@ -122,8 +127,8 @@ def size(
     ----------
     run_dir, slo, prices, provider, zones, solver, level
         As in `plan_from_products` and `plan`.
-    seed : int
-        Nothing is drawn: it changes nothing.
+    seed, startup_s, detection_s
+        Nothing is drawn, started or lost in a first answer: they change nothing.
     **queue
         Further arguments of `needed_servers`.
 
@@ -151,7 +156,7 @@ def size(
     fleet = optimize(options, needed, solver=solver, purchases=PURCHASES, zones=zones)
     servers = fleet.periods["capacity"].to_numpy().astype(np.int64)
     return {
-        "cost_usd_week": round(fleet.cost_usd_h * planning.candidates.HOURS_A_WEEK, 2),
+        "cost_usd_week": round(fleet.cost_usd_h * HOURS_A_WEEK, 2),
         "servers_min": int(servers.min()),
         "servers_max": int(servers.max()),
         "needed_max": int(needed.max()),
