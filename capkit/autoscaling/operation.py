@@ -124,7 +124,7 @@ def simulate(
     ...                    every_request=exact)
     ...     print(run.ready[0], run.ready[-1])
     2 14
-    2 14
+    2 15
     """
     demand = np.asarray(rates, dtype=float)
     table = np.asarray(service_s, dtype=float)

@@ -6,8 +6,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from capkit.simulation import ShortRunError
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -76,6 +74,8 @@ class Bench:
         attempts: int,
         replaced: list[str],
     ) -> Tables:
+        from capkit.simulation import ShortRunError
+
         for _ in range(attempts):
             try:
                 found = measurement()
