@@ -135,7 +135,8 @@ def test_sizing_is_the_first_answer_of_the_plan():
     assert first["needed_max"] <= plan.hours["needed"].max()
     assert first["cost_usd_week"] <= plan.cost_usd_week
     if plan.rounds == 0:
-        running_usd_week = plan.cost_usd_week - plan.start_cost_usd_week  # sizing knows no start-ups
+        # Sizing knows no start-ups.
+        running_usd_week = plan.cost_usd_week - plan.start_cost_usd_week
         assert first["cost_usd_week"] == pytest.approx(running_usd_week, abs=0.01)
 
 
