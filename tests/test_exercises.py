@@ -12,6 +12,7 @@ from capkit import course
 from capkit.course import exercises
 from capkit.course.exercises import Choice, Function, Number, Properties, checks
 from capkit.course.exercises.checks import EXERCISES, find
+from capkit.course.notebooks import has_own_outputs
 
 SOLUTIONS = sorted(exercises.solutions_dir().glob("*.ipynb"))
 SCENARIOS = [{}, {"slo_latency_ms": 20.0, "slo_percentile": 0.95, "trace": "code", "seed": 7}]
@@ -58,6 +59,16 @@ def test_exercise_is_what_the_solution_generates(chapter):
     nbformat.validate(fresh)
     committed = (exercises.exercises_dir() / chapter).read_text(encoding="utf-8")
     assert committed.rstrip("\n") == nbformat.writes(fresh).rstrip("\n")
+
+
+def test_solutions_show_what_their_source_gives(chapter):
+    solutions = read(exercises.solutions_dir(), chapter)
+    assert has_own_outputs(solutions), "run: python -m capkit exercises"
+    code = [cell for cell in solutions.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not [o for cell in code for o in cell.outputs if o.output_type == "error"]
+    shown = "".join(str(o) for cell in code for o in cell.outputs)
+    assert shown.count("✓") == len(keys(solutions)) and "✗" not in shown
 
 
 def test_no_answer_survives(chapter):

@@ -111,15 +111,24 @@ def write(chapter: str, *, keep_product: bool = False) -> None:
     nbformat.write(clean(notebook, chapter), path)
 
 
-def own_source(chapter: str) -> str:
-    """`source_hash` that the outputs of the course's own notebook were written from."""
-    notebook = nbformat.read(notebook_path(chapter), as_version=4)
+def stamp(notebook: nbformat.NotebookNode) -> str:
+    """`source_hash` that a notebook's outputs were written from."""
     return str(notebook.metadata.get("capkit", {}).get("source"))
 
 
-def is_current(chapter: str) -> bool:
+def own_source(chapter: str) -> str:
+    """The `stamp` of the course's own notebook."""
+    return stamp(nbformat.read(notebook_path(chapter), as_version=4))
+
+
+def has_own_outputs(notebook: nbformat.NotebookNode) -> bool:
     """Whether a notebook's outputs were written from its present source."""
-    return own_source(chapter) == source_hash(nbformat.read(notebook_path(chapter), as_version=4))
+    return stamp(notebook) == source_hash(notebook)
+
+
+def is_current(chapter: str) -> bool:
+    """The same of a chapter's notebook."""
+    return has_own_outputs(nbformat.read(notebook_path(chapter), as_version=4))
 
 
 def main(arguments: list[str] | None = None) -> int:

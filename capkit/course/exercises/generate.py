@@ -4,19 +4,21 @@ In a cell with the tag ``solution`` the answers become three dots: of ``servers 
 ``servers = ...`` if a cell that is not a solution uses the name; a function keeps its signature and docstring.
 Leading comments stay, all else goes. A Markdown
 cell with the tag ``solution`` explains the answer and is dropped. Cells with the tag ``check`` get nbgrader's
-metadata, one point each. Outputs are left out.
+metadata, one point each. Outputs are left out; those of a solution whose source has changed are written first.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from capkit.course.notebooks import clean, execute, has_own_outputs
 from capkit.datasets import project_root
 
 Node = nbformat.NotebookNode
@@ -107,13 +109,17 @@ def generate(solutions: Node) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write every exercise anew."""
+    """Run every solution that has changed, and write every exercise anew."""
     argparse.ArgumentParser(prog="python -m capkit exercises", description=DESCRIPTION).parse_args(
         arguments
     )
     exercises_dir().mkdir(exist_ok=True)
     for path in sorted(solutions_dir().glob("*.ipynb")):
-        made = generate(nbformat.read(path, as_version=4))
-        nbformat.write(made, exercises_dir() / path.name)
+        solutions = nbformat.read(path, as_version=4)
+        if not has_own_outputs(solutions):
+            with tempfile.TemporaryDirectory() as runs:
+                execute(solutions, environment={"CAPKIT_RUNS": runs})
+            nbformat.write(clean(solutions, path.stem), path)
+        nbformat.write(generate(solutions), exercises_dir() / path.name)
         print(f"exercises: {path.stem}")
     return 0
