@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-from capkit.planning.kernel import BIN_WIDTH, BINS, CENTRAL, LOWEST_S, RANDOM
+from capkit.planning.kernel import CENTRAL, RANDOM, add, draw_service
 from capkit.simulation.queues import sink
 
 
@@ -30,13 +30,10 @@ def run_step(
     Returns the number of requests, of late ones, the idle seconds of all servers, and the seconds that
     requests which arrived in the step spent in it.
     """
-    top = table.size - 1
     requests, late, idle_s, spent_s = 0, 0, 0.0, 0.0
     now = math.inf if rate <= 0.0 else rng.standard_exponential() / rate
     while now < step_s:
-        place = rng.random() * top
-        low = int(place)
-        service_s = table[low] + (place - low) * (table[low + 1] - table[low])
+        service_s = draw_service(table, rng)
         server = 0
         if dispatch == RANDOM:
             server = int(rng.random() * free.size)
@@ -52,7 +49,7 @@ def run_step(
         latency_s = end - now + overhead_s
         late += latency_s > limit_s
         requests += 1
-        histogram[min(max(int(math.log(latency_s / LOWEST_S) / BIN_WIDTH), 0), BINS - 1)] += 1.0
+        add(histogram, latency_s, 1.0)
         now += rng.standard_exponential() / rate
     for i in range(free.size):
         idle_s += max(step_s - free[i], 0.0)

@@ -20,9 +20,18 @@ ALIKE = 4  # queues that stand for all of them where requests are spread by chan
 
 
 @njit(cache=True)
-def _add(histogram: Any, latency_s: float, weight: float) -> None:
+def add(histogram: Any, latency_s: float, weight: float) -> None:
+    """Count a latency in its bin of the histogram."""
     position = int(math.log(latency_s / LOWEST_S) / BIN_WIDTH)
     histogram[min(max(position, 0), BINS - 1)] += weight
+
+
+@njit(cache=True)
+def draw_service(table: Any, rng: Any) -> float:
+    """A service time of the law whose values at evenly spaced probabilities are ``table``."""
+    place = rng.random() * (table.size - 1)
+    low = int(place)
+    return float(table[low] + (place - low) * (table[low + 1] - table[low]))
 
 
 @njit(cache=True)
@@ -43,13 +52,10 @@ def _queue(
     which the places of one queue fall idle, and is changed in place. ``answer`` is the share of the
     service that a request waits for: all of it, or none of it. Returns the weight of the late ones."""
     queues, places = free.shape
-    top = table.size - 1
     late, count = 0.0, 0
     now = rng.standard_exponential() / rate
     while now < seconds:
-        place = rng.random() * top
-        low = int(place)
-        service_s = table[low] + (place - low) * (table[low + 1] - table[low])
+        service_s = draw_service(table, rng)
         queue = 0
         if dispatch == RANDOM:
             queue = int(rng.random() * queues)
@@ -58,7 +64,7 @@ def _queue(
         count += 1
         begin = max(now, free[queue, 0])
         latency_s = begin - now + answer * service_s + overhead_s
-        _add(histogram, latency_s, weight)
+        add(histogram, latency_s, weight)
         if latency_s > limit_s:
             late += weight
         sink(free[queue], places, begin + service_s)
@@ -81,7 +87,7 @@ def _fluid(
     late = 0.0
     for i in range(slices):
         latency_s = base_s + first_s + (last_s - first_s) * (i + 0.5) / slices
-        _add(histogram, latency_s, weight / slices)
+        add(histogram, latency_s, weight / slices)
         if latency_s > limit_s:
             late += weight / slices
     return late
