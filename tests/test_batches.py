@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from capkit.queueing import MDc
 from capkit.simulation import mean_interval, poisson_arrivals, simulate_batches, simulate_fcfs
 
-SETTINGS = settings(max_examples=200, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=200)
 GAPS = st.lists(st.sampled_from([0, 1, 2, 4]), min_size=1, max_size=50)
 
 

@@ -12,7 +12,7 @@ from capkit.queueing import MMc
 from capkit.simulation import mean_interval, simulate_dispatch, simulate_fcfs
 from capkit.simulation.dispatch import DISPATCH
 
-SETTINGS = settings(max_examples=100, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=100)
 GAPS = st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]), min_size=1, max_size=60)
 RULES = [rule for rule in DISPATCH if rule != "pinned"]
 

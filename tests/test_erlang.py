@@ -19,7 +19,7 @@ from capkit.queueing import (
     erlang_c_servers,
 )
 
-SETTINGS = settings(max_examples=100, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=100)
 SERVERS = st.integers(1, 10**6)
 SHARE = st.floats(1e-6, 0.999)
 

@@ -221,7 +221,7 @@ def test_forecast_is_ordered_on_a_proper_index_and_never_negative(name: str) -> 
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.floats(0.01, 0.98), st.floats(0.005, 0.5), st.floats(1e-3, 1e6))
 def test_quantiles_rise_and_follow_the_unit(p: float, step: float, unit: float) -> None:
     data = hours(400)
@@ -436,7 +436,7 @@ def test_seasons_by_frequency() -> None:
 # ---------------------------------------------------------------- scores
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.floats(0.1, 1e4), min_size=2, max_size=30), st.floats(0.02, 0.98))
 def test_scores_of_a_perfect_forecast(values: list[float], p: float) -> None:
     assert wape(values, values) == 0.0

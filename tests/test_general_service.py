@@ -16,7 +16,7 @@ from capkit.queueing import MG1, GGc, MDc, MGc, MMc, mdc_mean_wait
 from capkit.queueing.base import discounted_service
 from capkit.simulation import draw_gamma, mean_interval, simulate_fcfs
 
-SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=40)
 TIMES = np.array([0.001, 0.1, 0.5, 0.95, 1.0, 1.05, 2.0, 5.0, 20.0, 60.0])
 
 

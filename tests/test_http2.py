@@ -62,7 +62,7 @@ def call_all(connection, messages):
     return [ends[stream] for stream in streams]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.sampled_from([0, 1, 9, 16_000, 16_379, 16_380, 65_530, 65_536, 200_000, 3_000_000]),

@@ -127,7 +127,7 @@ def fewest_by_brute_force(sizes: np.ndarray) -> int:
     raise AssertionError
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.integers(1, 10), st.integers(1, 10)), min_size=1, max_size=6))
 def test_the_packing_is_the_fewest_hosts_by_brute_force(sizes: list[tuple[int, int]]) -> None:
     items = pd.DataFrame(sizes, columns=["vcpus", "gib"], dtype=float)

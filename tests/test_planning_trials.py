@@ -107,7 +107,7 @@ def test_until_the_first_token_only_the_wait_counts() -> None:
         SLO(0.99, 0.3, until="start")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(10.0, 5000.0), st.sampled_from(["random", "central"]))
 def test_needed_and_carried_are_inverse_with_places(rate: float, dispatch: str) -> None:
     service = SimpleNamespace(service_time_s=0.1, service_cv2=0.5, overhead_s=0.0)

@@ -19,7 +19,7 @@ from capkit.simulation import (
     stream_fcfs,
 )
 
-SETTINGS = settings(max_examples=100, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=100)
 TIMES = st.lists(st.floats(1e-8, 1e6), min_size=1, max_size=200)
 
 

@@ -173,7 +173,7 @@ def test_plan_takes_each_stamp_from_a_forecast_old_enough() -> None:
         plan_ahead(forecasts, 0.9, lead=20, every=24)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=3, max_size=40),
     st.floats(1, 5e3),

@@ -21,7 +21,7 @@ from capkit.simulation import (
     simulate_varying,
 )
 
-SETTINGS = settings(max_examples=150, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=150)
 GAPS = st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]), min_size=1, max_size=40)
 
 

@@ -21,7 +21,7 @@ from capkit.queueing import (
     square_root_servers,
 )
 
-SETTINGS = settings(max_examples=40, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=40)
 CV2 = st.sampled_from([0.0, 0.01, 0.3, 1.0, 2.5, 16.0])
 
 

@@ -22,7 +22,7 @@ from capkit.tco import solvers as solvers_module
 from capkit.tco.program import Program, Row
 from capkit.tco.solvers import solve
 
-FEW = settings(max_examples=20, deadline=None, derandomize=True)
+FEW = settings(max_examples=20)
 OPTIONS = pd.DataFrame(
     {
         "name": ["small", "medium", "large"],

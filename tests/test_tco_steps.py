@@ -20,7 +20,7 @@ from capkit.tco import (
 )
 from capkit.tco import fleet as fleet_module
 
-FEW = settings(max_examples=12, deadline=None, derandomize=True)
+FEW = settings(max_examples=12)
 OPTIONS = pd.DataFrame(
     {
         "name": ["small", "large"],

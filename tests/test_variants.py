@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -102,6 +102,7 @@ def test_impossible_measurements_are_refused(tmp_path):
 FLOATS = st.floats(-100, 100, width=32)
 
 
+@example(np.array([[1e-45]], dtype=np.float32))
 @given(arrays.arrays(np.float32, arrays.array_shapes(min_dims=2, max_dims=4), elements=FLOATS))
 def test_quantised_weights_are_off_by_at_most_half_a_scale(weights):
     values, scale = quantize(weights)

@@ -179,7 +179,7 @@ def test_the_application_server_has_the_known_cycles() -> None:
 # --- properties
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0.001, 100.0), min_size=5, max_size=60), st.floats(0.0, 1e9))
 def test_origin_and_unit_of_time_do_not_matter(gaps: list[float], origin: float) -> None:
     times = np.cumsum(gaps)
@@ -191,7 +191,7 @@ def test_origin_and_unit_of_time_do_not_matter(gaps: list[float], origin: float)
     assert slower.dispersion(load.duration_s) == load.dispersion(load.duration_s / 4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 30), min_size=4, max_size=80).filter(any))
 def test_counts_and_their_stamps_agree(counts: list[int]) -> None:
     by_counts = workload.from_counts([1, *counts], 1.0)

@@ -53,7 +53,7 @@ def test_a_format_that_loses_something_is_refused(tmp_path):
         workload.compare_formats(FORMATS, DIGITS[2] / 255, DIGITS[3], tmp_path)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.binary(min_size=1, max_size=300), st.integers(0, 299), st.integers(1, 300))
 def test_every_place_gives_the_same_range(content, start, size):
     start %= len(content)

@@ -92,7 +92,7 @@ def test_a_poisson_log_needs_no_markov_chain():
         MarkovModulated.of(workload.characterize(np.arange(1000.0)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.floats(1.0, 50.0))
 def test_blocks_hold_arrivals_of_the_log_and_end_in_time(seed, block_s):
     times = np.sort(RNG(seed).uniform(0.0, 50.0, 200))

@@ -16,7 +16,7 @@ RNG = np.random.default_rng
 # --- streams
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(0.0, 30.0), min_size=30, max_size=200),
     st.lists(st.integers(1, 29), max_size=4),

@@ -59,6 +59,7 @@ def quantize(weights: ArrayLike) -> tuple[NDArray[np.int8], NDArray[np.float32]]
     array = np.asarray(weights, dtype=np.float32)
     largest = np.abs(array).max(axis=tuple(range(array.ndim - 1)))
     scale = np.where(largest > 0, largest, 1).astype(np.float32) / np.float32(127)
+    scale = np.maximum(scale, np.finfo(np.float32).tiny)  # a smaller one would be rounded to 0
     return np.rint(array / scale).astype(np.int8), scale
 
 
