@@ -183,7 +183,7 @@ def main() -> None:
         f"{len(ORIGINS)} weekly origins, 2018-01-01 to 2020-03-23; parameters of capkit's models from before them": scores(
             demand, results, ORIGINS
         ),
-        "The last five of these weeks, March 2020": scores(demand, results, MARCH),
+        "The last five of these weeks, from 24 February 2020": scores(demand, results, MARCH),
         "What a peer takes for one origin (fitted anew at each, on twelve weeks), median": seconds.rename(
             "s"
         )
