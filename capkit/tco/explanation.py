@@ -31,7 +31,7 @@ class Explanation:
     def __repr__(self) -> str:
         low, high = self.demand_range
         parts = {
-            "What one more of each constraint would cost": self.shadow_prices,
+            "What easing each constraint would save": self.shadow_prices,
             "The next-best fleets": self.alternatives,
             "Prices (times today's) between which the fleet stays the best": self.price_ranges,
             "Types left out, and why": self.left_out,
