@@ -1,15 +1,12 @@
-"""The parts of the server: batching, overload, the emulated device, tensors, launching, the profile.
+"""The embedded server alive: batches, overload, its command line, tensors, the profile.
 
-What it says on the wire is in test_conformance.py.
+What it says on the wire is in test_conformance.py; how servers are started in test_launching.py.
 """
 
 import contextlib
 import json
-import os
-import stat
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,12 +22,9 @@ from test_conformance import IMAGE, METHOD, MODEL, good_request, outcome
 from capkit import serving
 from capkit.course import reference
 from capkit.serving import api
-from capkit.serving.batching import Batching, BatchScheduler, Task
+from capkit.serving.batching import Batching
 from capkit.serving.client import Client, RestClient
-from capkit.serving.device import Device
-from capkit.serving.executor import Executor
-from capkit.serving.launch import choose_backend, server_command
-from capkit.serving.metrics import Monitoring, ServingError
+from capkit.serving.metrics import Monitoring
 
 SMALL_QUEUE = Batching(
     max_batch_size=4,
@@ -232,184 +226,6 @@ def test_batches_are_counted_under_tensorflow_servings_names(slow_server):
         assert limits[:4] == first and limits[-1] == "+Inf" and len(limits) == count + 1
 
 
-def executed_batches(parameters, sizes, busy_s=0.0):
-    """Sizes of the batches that a scheduler makes of tasks handed in at once."""
-    batches = []
-
-    def execute(batch):
-        batches.append([task.examples for task in batch])
-        time.sleep(busy_s)
-
-    scheduler = BatchScheduler(parameters, execute)
-    tasks = [Task(None, size, float("inf")) for size in sizes]
-    for task in tasks:
-        scheduler.submit(task)
-    scheduler.stop()
-    assert all(task.done.is_set() for task in tasks)
-    return batches
-
-
-def test_scheduler_fills_batches_in_order():
-    parameters = Batching(4, 10_000_000, 10, 1)
-    assert executed_batches(parameters, [1, 2, 1, 3, 3, 1]) == [[1, 2, 1], [3], [3, 1]]
-
-
-def test_scheduler_waits_for_the_time_out_and_no_longer():
-    scheduler = BatchScheduler(Batching(4, 50_000, 10, 1), lambda batch: None)
-    task = Task(None, 1, float("inf"))
-    started = time.monotonic()
-    scheduler.submit(task)
-    task.done.wait()
-    assert time.monotonic() - started >= 0.05
-    scheduler.stop()
-
-
-def test_scheduler_gives_up_a_batch_whose_tasks_all_timed_out():
-    scheduler = BatchScheduler(Batching(4, 0, 10, 1), lambda batch: None)
-    task = Task(None, 1, time.monotonic() - 1)
-    scheduler.submit(task)
-    task.done.wait()
-    scheduler.stop()
-    assert isinstance(task.error, ServingError)
-    assert (task.error.code, task.error.text) == (
-        "RESOURCE_EXHAUSTED",
-        "Run() timeout exceeded while waiting in batching queue",
-    )
-
-
-def test_scheduler_hands_a_failure_to_every_task():
-    def fail(batch):
-        raise ServingError("INTERNAL", "broken")
-
-    scheduler = BatchScheduler(Batching(2, 0, 10, 1), fail)
-    tasks = [Task(None, 1, float("inf")) for _ in range(2)]
-    for task in tasks:
-        scheduler.submit(task)
-        task.done.wait()
-    scheduler.stop()
-    assert all(str(task.error) == "broken" for task in tasks)
-
-
-def wait_until(reached):
-    while not reached():
-        time.sleep(0.001)
-
-
-def test_slots_are_granted_in_order_of_arrival_and_time_counts_from_then():
-    executor, order, gates = Executor(Device(slots=2, fixed_s=1.0), 10), [], {}
-
-    def work(number):
-        order.append((number, executor.place))
-        gates[number].wait()
-
-    for number in range(5):
-        gates[number] = threading.Event()
-        executor.submit(work, number)
-    wait_until(lambda: len(order) == 2)
-    time.sleep(0.02)
-    assert [number for number, _ in order] == [0, 1], "two slots, the others wait"
-    for number in range(5):
-        gates[number].set()
-        wait_until(lambda done=number + 3: len(order) >= min(done, 5))
-    assert [number for number, _ in order] == [0, 1, 2, 3, 4]
-    places = [place for _, place in order]
-    assert all(place.arrived <= place.started for place in places)
-    assert places[2].started - places[2].arrived >= 0.02
-
-
-def test_slot_is_given_back_once_and_work_after_it_needs_none():
-    executor, released, gate, seen = Executor(None, 10), threading.Event(), threading.Event(), []
-
-    def answers_after_its_slot():
-        executor.release()
-        assert executor.place is None
-        released.set()
-        gate.wait()
-
-    executor.submit(answers_after_its_slot)
-    released.wait()
-    assert executor.call(lambda: seen.append(executor.place.refused)) is None
-    gate.set()
-    assert executor.call(lambda: 7) == 7
-    assert seen == [False]
-
-
-def test_more_calls_than_there_is_room_for_are_told_at_once():
-    executor, gate = Executor(None, 2), threading.Event()
-    executor.submit(gate.wait)
-    executor.submit(gate.wait)
-    assert executor.call(lambda: executor.place.refused) is True
-    gate.set()
-    wait_until(lambda: executor._left == 2)
-    assert executor.call(lambda: executor.place.refused) is False
-
-
-def test_failure_of_a_call_reaches_its_caller_and_frees_the_slot():
-    executor = Executor(None, 2)
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
-            executor.call(lambda: 1 / 0)
-    assert executor.call(lambda: 1) == 1
-
-
-def test_emulated_exponential_device_has_its_mean_and_variance(monkeypatch):
-    slept = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    executor = Executor(Device(fixed_s=1.0, per_example_s=0.5, law="exponential"), 1)
-    for _ in range(4000):
-        executor.pad(time.perf_counter(), 2)
-    assert np.mean(slept) == pytest.approx(2.0, rel=0.06)
-    assert np.var(slept) / np.mean(slept) ** 2 == pytest.approx(1.0, rel=0.15)
-
-
-def test_batching_text_form_and_its_defaults():
-    text = "# a comment\nmax_batch_size { value: 8 }\nallowed_batch_sizes: 4 allowed_batch_sizes: 8"
-    parsed = Batching.parse(text)
-    assert (parsed.max_batch_size, parsed.batch_timeout_micros, parsed.max_enqueued_batches) == (
-        8,
-        0,
-        10,
-    )
-    assert Batching.parse(parsed.to_text()) == parsed
-    assert [parsed.padded(size) for size in (1, 4, 5)] == [4, 4, 8]
-    assert Batching.parse("").max_batch_size == 1000
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("max_batch_size: 8", "not a batching parameters file"),
-        ("nonsense { value: 1 }", "not a batching parameters file"),
-        ("max_batch_size { value: 0 }", "max_batch_size must be at least 1"),
-        ("max_batch_size { value: 8 } allowed_batch_sizes: 4", "must increase and end with"),
-    ],
-)
-def test_wrong_batching_text_is_refused(text, message):
-    with pytest.raises(ValueError, match=message):
-        Batching.parse(text)
-
-
-@pytest.mark.parametrize("enable", [True, False])
-def test_monitoring_text_form_and_its_defaults(enable):
-    given = Monitoring(enable, "/metrics")
-    assert Monitoring.parse(given.to_text()) == given
-    assert Monitoring.parse("prometheus_config { enable: true }") == Monitoring()
-    assert not Monitoring.parse("").enable
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("prometheus { enable: true }", "not a monitoring config file: .* no field named"),
-        ("prometheus_config { enable: 7 }", "not a monitoring config file"),
-        ('prometheus_config { path: "metrics" }', "must begin with /, got 'metrics'"),
-    ],
-)
-def test_wrong_monitoring_text_is_refused(text, message):
-    with pytest.raises(ValueError, match=message):
-        Monitoring.parse(text)
-
-
 # --- tensors -----------------------------------------------------------------------------------
 
 
@@ -450,147 +266,6 @@ def test_busy_port_is_an_error_that_says_so(server):
     port = int(server.grpc_target.rpartition(":")[2])
     with pytest.raises(RuntimeError, match="the server ended"):
         serving.serve(MODEL, backend="embedded", grpc_port=port)
-
-
-def test_folder_without_a_version_is_refused(tmp_path):
-    (tmp_path / "1").mkdir()
-    with pytest.raises(ValueError, match="no version folder"):
-        serving.serve(tmp_path)
-
-
-def stand_in(folder, name, script):
-    path = folder / name
-    path.write_text(f"#!{sys.executable}\n{script}", encoding="utf-8")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
-def test_real_program_is_preferred_and_its_failure_told(tmp_path, monkeypatch):
-    script = "import sys; sys.exit(' '.join(sys.argv[1:]))"
-    stand_in(tmp_path, "tensorflow_model_server", script)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert choose_backend("auto", None) == "tensorflow_model_server"
-    assert choose_backend("auto", Device(fixed_s=0.1)) == "embedded"
-    with pytest.raises(RuntimeError, match=f"--model_base_path={MODEL.resolve()} --monitoring"):
-        serving.serve(MODEL)
-
-
-def test_container_is_chosen_only_if_its_image_is_here(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    stand_in(tmp_path, "docker", "import sys; sys.exit(1)")
-    assert choose_backend("auto", None) == "embedded"
-    assert choose_backend("container", None) == "container"
-    stand_in(tmp_path, "docker", "")
-    assert choose_backend("auto", None) == "container"
-
-
-OWN_FLAGS = [
-    "--tensorflow_intra_op_parallelism=1",
-    "--tensorflow_inter_op_parallelism=1",
-    "--grpc_max_threads=9",
-]
-
-
-@pytest.mark.parametrize("batching", [None, SMALL_QUEUE])
-@pytest.mark.parametrize("monitoring", [None, Monitoring(path="/numbers")])
-@pytest.mark.parametrize("backend", ["tensorflow_model_server", "container"])
-def test_command_lines_and_files_of_the_real_servers(
-    tmp_path, monkeypatch, backend, batching, monitoring
-):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    options = {"batching": batching, "monitoring": monitoring, "max_threads": 9}
-    options |= {"ports": (18500, 18501), "config": tmp_path}
-    if backend == "container":
-        start = ["docker", "run", "--rm", "--init"]
-        start += ["-p", "127.0.0.1:18500:8500", "-p", "127.0.0.1:18501:8501"]
-        start += ["-v", f"{MODEL}:/models/mnist_cnn:ro", "-v", f"{tmp_path}:/capkit:ro"]
-        start += ["-e", "MODEL_NAME=mnist_cnn", "tensorflow/serving"]
-        seen = "/capkit"
-    else:
-        start = ["tensorflow_model_server", "--port=18500", "--rest_api_port=18501"]
-        start += ["--model_name=mnist_cnn", f"--model_base_path={MODEL}"]
-        seen = tmp_path
-    expected = [*start, f"--monitoring_config_file={seen}/monitoring.txt", *OWN_FLAGS]
-    files = {"monitoring.txt": (monitoring or Monitoring()).to_text()}
-    if batching:
-        expected += ["--enable_batching", f"--batching_parameters_file={seen}/batching.txt"]
-        files["batching.txt"] = (
-            "max_batch_size { value: 4 }\nbatch_timeout_micros { value: 1000 }\n"
-            "max_enqueued_batches { value: 1 }\nnum_batch_threads { value: 1 }\n"
-            "allowed_batch_sizes: 2\nallowed_batch_sizes: 4\n"
-        )
-    assert server_command(backend, MODEL, "mnist_cnn", **options) == expected
-    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == files
-
-
-#: Starts the embedded server with what the real one was given, and notes the signal that ends it.
-RUNS_EMBEDDED = r"""
-import re, signal, subprocess, sys
-from pathlib import Path
-text = " ".join(sys.argv[1:])
-ports = re.findall(r"(?:port=|-p 127\.0\.0\.1:)(\d+)", text)
-base, *config = re.findall(r"(?:model_base_path=|-v )([^\s:]+)", text)
-for folder in config:
-    text = text.replace("=/capkit/", f"={folder}/")
-command = [sys.executable, "-m", "capkit", "serve", "--backend=embedded", f"--model-dir={base}"]
-command += [f"--port={ports[0]}", f"--rest-port={ports[1]}"]
-for name, path in re.findall(r"--(\w+)_file=(\S+)", text):
-    command.append(f"--{name.replace('_', '-')}-file={path}")
-child = subprocess.Popen(command)
-def stop(number, frame):
-    Path(__file__).with_name("ended").write_text(signal.Signals(number).name)
-    child.send_signal(number)
-signal.signal(signal.SIGTERM, stop)
-sys.exit(child.wait())
-"""
-
-
-@pytest.mark.parametrize(
-    "backend, program, label",
-    [
-        ("tensorflow_model_server", "tensorflow_model_server", "tensorflow_model_server"),
-        ("container", "docker", "tensorflow_model_server (container)"),
-    ],
-)
-def test_real_server_is_waited_for_labelled_and_ended(
-    tmp_path, monkeypatch, backend, program, label
-):
-    stand_in(tmp_path, program, RUNS_EMBEDDED)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    options = {"batching": SMALL_QUEUE, "monitoring": Monitoring(path="/numbers")}
-    with serving.serve(MODEL, backend=backend, **options) as server:
-        assert (server.backend, server.device) == (label, "cpu")
-        assert predict_many(server.grpc_target, 1)[0] == ["OK"]
-        assert predict_many(server.grpc_target, 1, size=8)[0] == ["INVALID_ARGUMENT"]
-        rest = RestClient(server.rest_url)
-        assert rest.call("/numbers")[0] == 200
-        rest.close()
-    assert (tmp_path / "ended").read_text() == "SIGTERM"
-    assert not psutil.pid_exists(server.pid)
-
-
-@pytest.mark.parametrize(
-    "device", ["slots=0", "fixed_s=-1", "fixed_s=0", "law=normal", "speed=2", "slots=x"]
-)
-def test_impossible_devices_are_refused(device):
-    with pytest.raises(ValueError):
-        Device.parse(device)
-
-
-@pytest.mark.parametrize(
-    "flag, message",
-    [
-        ("--model-name=x", "no version folder"),
-        ("--device=slots=0", "a device has 1 or more slots"),
-        (f"--batching-parameters-file={__file__}", "not a batching parameters file"),
-        (f"--monitoring-config-file={__file__}", "not a monitoring config file"),
-        ("--monitoring-config-file=nowhere", "No such file"),
-    ],
-)
-def test_command_line_reports_what_is_wrong(capsys, tmp_path, flag, message):
-    with pytest.raises(SystemExit) as caught:
-        serving.main(["--model-dir", str(tmp_path), "--backend", "embedded", flag])
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
 
 
 # --- the profile -------------------------------------------------------------------------------
