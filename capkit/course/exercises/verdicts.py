@@ -72,10 +72,8 @@ class Number:
     def judge(self, given: Any) -> Verdict:
         """Right, a known slip, a wrong unit, a wrong sign, or the direction."""
         if not is_number(given):
-            kind = type(given).__name__
-            return Verdict(
-                False, f"One finite number is asked for ({self.unit}); this is a {kind}."
-            )
+            kind = str(given) if isinstance(given, float) else f"a {type(given).__name__}"
+            return Verdict(False, f"One finite number is asked for ({self.unit}); this is {kind}.")
         number = float(given)
         if self._near(number, self.value):
             return Verdict(True, "Right.")
@@ -186,13 +184,7 @@ class Properties:
         for text, holds in self.tests.items():
             try:
                 passed = bool(holds(given))
-            except (
-                ArithmeticError,
-                AttributeError,
-                LookupError,
-                TypeError,
-                ValueError,
-            ) as problem:
+            except Exception as problem:
                 words = f"{type(problem).__name__}: {problem}"
                 return Verdict(False, f"This answer could not be tried ({words}). Wanted: {text}")
             if not passed:

@@ -174,7 +174,9 @@ def spare_machine(options: pd.DataFrame, need: float) -> Properties:
     types = options.set_index("name")
 
     def known(fleet: Mapping[str, Any]) -> bool:
-        return all(name in types.index and n >= 0 and n == int(n) for name, n in fleet.items())
+        return isinstance(fleet, Mapping) and all(
+            name in types.index and n >= 0 and n == int(n) for name, n in fleet.items()
+        )
 
     def left(fleet: Mapping[str, Any]) -> float:
         sizes = {name: float(types.at[name, "capacity"]) for name, n in fleet.items() if n}

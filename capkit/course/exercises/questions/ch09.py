@@ -30,6 +30,7 @@ def room_above_the_forecast(hours: pd.DataFrame) -> Number:
     return Number(
         100.0 * (float(ratio.min()) - 1.0),
         "%",
+        tolerance=0.006,
         slips={
             "That is the room above the planned quantile; the forecast's mean is asked for.": 100.0
             * (above_planned - 1.0),
