@@ -143,11 +143,17 @@ def owning_saves(
 ) -> Number:
     """What owning saves against renting, in USD of today (negative: renting is cheaper)."""
 
-    def saved(rate: float = discount_rate, hours: float = hours_a_week, **changed: float) -> float:
-        terms = {"years": years, "discount_rate": rate}
-        owned = {"purchase_usd": price_usd, "usd_h": power_usd_h, "residual_usd": residual_usd}
-        rent = tco.net_present_cost(usd_h=rent_usd_h * hours / 168.0, **terms)
-        return rent - tco.net_present_cost(**{**owned, **changed}, **terms)
+    def saved(
+        rate: float = discount_rate,
+        hours: float = hours_a_week,
+        power: float = power_usd_h,
+        residual: float = residual_usd,
+    ) -> float:
+        def cost(**parts: float) -> float:
+            return tco.net_present_cost(years=years, discount_rate=rate, **parts)
+
+        rented = cost(usd_h=rent_usd_h * hours / 168.0)
+        return rented - cost(purchase_usd=price_usd, usd_h=power, residual_usd=residual)
 
     return Number(
         saved(),
@@ -155,8 +161,8 @@ def owning_saves(
         slips={
             "A dollar in three years is worth less than one today.": saved(rate=0.0),
             "A rented machine is paid for in the hours of use only.": saved(hours=168.0),
-            "The owned machine draws power.": saved(usd_h=0.0),
-            "The owned machine is sold in the end.": saved(residual_usd=0.0),
+            "The owned machine draws power.": saved(power=0.0),
+            "The owned machine is sold in the end.": saved(residual=0.0),
             "The resale comes after the last year: it is worth less today.": saved()
             + residual_usd * (1.0 - (1.0 + discount_rate) ** -years),
         },
@@ -180,10 +186,11 @@ def spare_machine(options: pd.DataFrame, need: float) -> Properties:
 
     def left(fleet: Mapping[str, Any]) -> float:
         sizes = {name: float(types.at[name, "capacity"]) for name, n in fleet.items() if n}
-        return sum(sizes[name] * fleet[name] for name in sizes) - max(sizes.values(), default=0.0)
+        held = sum(sizes[name] * float(fleet[name]) for name in sizes)
+        return held - max(sizes.values(), default=0.0)
 
     def usd_h(fleet: Mapping[str, Any]) -> float:
-        return sum(float(types.at[name, "cost_usd_h"]) * n for name, n in fleet.items())
+        return sum(float(types.at[name, "cost_usd_h"]) * float(n) for name, n in fleet.items())
 
     return Properties(
         {
