@@ -119,8 +119,9 @@ def test_unit_slips_are_named():
     assert "1000" in number.judge(0.12).text and "milliseconds" in number.judge(0.12).text
     assert "sign" in number.judge(-120.0).text
     assert "too much" in number.judge(131.0).text and "too little" in number.judge(119.0 / 7.5).text
-    for nothing in ("120", [120.0], float("nan"), True):
+    for nothing in ("120", [120.0], float("nan"), True, 10**400):
         assert "One finite number" in number.judge(nothing).text
+    assert number.judge(float("nan")).text.endswith("this is nan.")
     assert "120" not in " ".join(number.judge(x).text for x in (0.12, -120.0, 131.0, 9.0))
 
 
@@ -138,6 +139,15 @@ def test_functions_are_tried_and_their_errors_told():
     assert "function is asked for" in question.judge(3.0).text
 
 
+def test_slips_of_functions_are_named_where_every_case_shows_them():
+    slips = {"That squares.": lambda x: x**2, "That adds.": lambda x: x + 2.0}
+    question = Function(lambda x: 2.0 * x, [(1.0,), (2.0,), (5.0,)], "s", slips=slips)
+    assert question.judge(lambda x: x * x).text == "Not yet. That squares."
+    assert question.judge(lambda x: 2.0 + x).text == "Not yet. That adds."
+    assert question.judge(lambda x: x + x).right
+    assert "1 of 3" in question.judge(lambda x: 2.0).text
+
+
 def test_choices_say_why_not():
     question = Choice("drift", {"gaps": "Shuffle them."})
     assert question.judge(" Drift ").right
@@ -149,6 +159,8 @@ def test_properties_name_the_one_that_fails_and_bad_input():
     question = Properties({"positive": lambda x: x > 0, "even": lambda x: x % 2 == 0})
     assert question.judge(2).right and question.judge(3).text == "Not yet. even"
     assert "could not be tried" in question.judge("x").text
+    whole = Properties({"whole": lambda n: n == int(n)})
+    assert all("could not" in whole.judge(n).text for n in (float("inf"), float("nan"), [2]))
 
 
 def test_unknown_exercise_names_those_there_are():
