@@ -72,7 +72,7 @@ class Number:
     def judge(self, given: Any) -> Verdict:
         """Right, a known slip, a wrong unit, a wrong sign, or the direction."""
         if not is_number(given):
-            kind = str(given) if isinstance(given, float) else f"a {type(given).__name__}"
+            kind = str(given) if isinstance(given, float) else f"of type {type(given).__name__}"
             return Verdict(False, f"One finite number is asked for ({self.unit}); this is {kind}.")
         number = float(given)
         if self._near(number, self.value):
@@ -108,9 +108,9 @@ class Choice:
     def judge(self, given: Any) -> Verdict:
         """Right, or why that choice is not."""
         word = given.strip().lower() if isinstance(given, str) else given
-        if word == self.value:
+        if isinstance(word, str) and word == self.value:
             return Verdict(True, "Right.")
-        if word in self.wrong:
+        if isinstance(word, str) and word in self.wrong:
             return Verdict(False, f"Not yet. {self.wrong[word]}")
         words = ", ".join(repr(w) for w in sorted([self.value, *self.wrong]))
         return Verdict(False, f"Answer with one of {words}.")
@@ -146,7 +146,9 @@ class Function:
     def judge(self, given: Any) -> Verdict:
         """A known slip, or how many cases are right; an error of the function is told, not raised."""
         if not callable(given):
-            return Verdict(False, f"A function is asked for; this is a {type(given).__name__}.")
+            return Verdict(
+                False, f"A function is asked for; this is of type {type(given).__name__}."
+            )
         answers = []
         for case in self.cases:
             try:
@@ -177,6 +179,8 @@ class Function:
 class Properties:
     """An answer of one's own that must have properties; ``tests`` by what is said where one fails.
 
+    The first says what kind of answer is asked for: it is also told where an answer cannot be tried.
+
     >>> even = Properties({"The number is odd.": lambda n: n % 2 == 0})
     >>> even.judge(4).text, even.judge(3).text
     ('Right.', 'Not yet. The number is odd.')
@@ -191,7 +195,8 @@ class Properties:
                 passed = bool(holds(given))
             except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as problem:
                 words = f"{type(problem).__name__}: {problem}"
-                return Verdict(False, f"This answer could not be tried ({words}). Wanted: {text}")
+                first = next(iter(self.tests))
+                return Verdict(False, f"This answer could not be tried ({words}). {first}")
             if not passed:
                 return Verdict(False, f"Not yet. {text}")
         return Verdict(True, "Right.")
