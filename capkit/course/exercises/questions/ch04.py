@@ -203,7 +203,7 @@ def workers_for_the_deadline(
     """The fewest workers that finish a training in time."""
 
     def late(workers: int) -> bool:
-        if workers < 1:
+        if not 1 <= workers <= batch_size:
             return True
         return bool(steps * scaling.step_s(workers, batch_size) / 3600.0 > deadline_h)
 
