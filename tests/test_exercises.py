@@ -15,7 +15,17 @@ from capkit.course.exercises.checks import EXERCISES, find
 from capkit.course.notebooks import has_own_outputs
 
 SOLUTIONS = sorted(exercises.solutions_dir().glob("*.ipynb"))
-SCENARIOS = [{}, {"slo_latency_ms": 20.0, "slo_percentile": 0.95, "trace": "code", "seed": 7}]
+SCENARIOS = [
+    {},
+    {
+        "slo_latency_ms": 20.0,
+        "slo_percentile": 0.95,
+        "trace": "code",
+        "seed": 7,
+        "load_scale": 40.0,
+        "provider": "azure",
+    },
+]
 
 
 @pytest.fixture(params=SOLUTIONS, ids=[path.stem for path in SOLUTIONS])
