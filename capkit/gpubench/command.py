@@ -87,7 +87,9 @@ def benchmark(
     limits_measured = measure_ceilings(backend, ("float32", half), effort)
     for limit in limits_measured:
         say(_ceiling_line(limit))
-    limits = {row["dtype"]: row["rate_per_s"] for row in limits_measured if row["name"] == "product"}
+    limits = {
+        row["dtype"]: row["rate_per_s"] for row in limits_measured if row["name"] == "product"
+    }
     limits["copy"] = limits_measured[0]["rate_per_s"]
     for network in networks.NETWORKS:
         for precision in precisions:

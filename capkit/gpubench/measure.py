@@ -104,7 +104,9 @@ def _prepare(
     backend: Backend, model: Any, kind: str, size: int, rng: np.random.Generator
 ) -> tuple[Call, NDArray[np.float32]]:
     batches = [draw(rng, size) for _ in range(BATCHES)]
-    images, labels = ([backend.put(array) for array in arrays] for arrays in zip(*batches, strict=True))
+    images, labels = (
+        [backend.put(array) for array in arrays] for arrays in zip(*batches, strict=True)
+    )
     if kind == "inference":
         infer = backend.inference(model, images[0])
         return lambda index: infer(images[index % BATCHES]), batches[0][0]
@@ -201,7 +203,9 @@ def measure_network(
             if clock.seconds() > clock.budget_s:
                 reason = f"the {clock.budget_s:g} s of the benchmark were used up"
             elif size * image_s > CALL_LIMIT_S:
-                reason = f"a call would take some {size * image_s:.1f} s, more than {CALL_LIMIT_S:g}"
+                reason = (
+                    f"a call would take some {size * image_s:.1f} s, more than {CALL_LIMIT_S:g}"
+                )
             else:
                 try:
                     row = measure_row(backend, model, kind, size, rng, effort.block_s)
