@@ -360,7 +360,8 @@ def test_recorded_device_stands_beside_the_own_figures(quick_run, tmp_path):
     }
     assert table.index.tolist() == [1, 8, 16]
     assert table["CPU"].tolist() == [10.0, "not measured", 90.0]
-    assert table["H100"].tolist() == [rates[1], rates[8], "not measured"]
+    named = f"H100 ({report['backend']})"
+    assert table[named].tolist() == [rates[1], rates[8], "not measured"]
     assert table["H200"].tolist() == ["not measured"] * 3
 
 
@@ -371,6 +372,7 @@ def test_recorded_times_are_those_that_an_emulated_device_draws(quick_run, tmp_p
     gpubench.service_times(rows).to_csv(path, index=False)
     device = Device.parse(f"slots=1,profile={path}")
     assert 1e3 * device.recorded.seconds(8, 0.5) == pytest.approx(rows.at[8, "whole_ms"])
+    assert gpubench.service_times(rows.head(0)).empty
     slowest = rows.at[1, "quantiles_ms"][-1] + rows.at[1, "whole_ms"] - rows.at[1, "median_ms"]
     assert 1e3 * device.recorded.seconds(1, 1.0) == pytest.approx(slowest)
 
@@ -484,7 +486,7 @@ def test_prices_by_hand(quick_run, tmp_path):
     synthetic(quick_run[1], tmp_path, "A H100 80GB")
     records = gpubench.committed(tmp_path)
     table = gpubench.price_accelerators(records, CATALOGUE, MLPERF, ["T4", "H100"], 1e6)
-    h100 = table.loc["H100"]
+    h100 = table.loc[gpubench.label(records, "H100")]
     assert (h100["instance"], h100["usd_h"]) == ("eight", 8.0)
     rows = gpubench.of_device(records, "H100", "inference")
     rate = (1e3 * rows.index / rows["whole_ms"]).max()
@@ -514,7 +516,7 @@ def test_loads_of_recorded_devices(quick_run, tmp_path):
     report["results"][0]["usage"] |= {"gpu_percent": 99.0, "gpu_power_w": 121.0}
     (tmp_path / "A_H100_80GB.json").write_text(json.dumps(report))
     table = gpubench.loads(gpubench.committed(tmp_path), "inference")
-    first = table.loc[("H100", "course", "float32", 1)]
+    first = table.loc[(f"H100 ({report['backend']})", "course", "float32", 1)]
     assert first["gpu_percent"] == 99.0
     assert first["gpu_power_w"] == 121.0
     assert first["gpu_clock_mhz"] == "not measured"

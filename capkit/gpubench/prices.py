@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from capkit.gpubench.records import NOT_MEASURED, of_device, rate_within
+from capkit.gpubench.records import NOT_MEASURED, label, of_device, rate_within
 
 RESNET50_GFLOP = 7.6
 """Operations of one image: 3.8e9 multiply-adds, K. He et al., Deep residual learning, CVPR 2016, table 1."""
@@ -47,7 +47,7 @@ def price_accelerators(
     Returns
     -------
     DataFrame
-        Index ``accelerator``; ``instance``, ``usd_h`` (of one accelerator), ``images_per_s``,
+        Index ``accelerator``, with the record's back end in brackets; ``instance``, ``usd_h`` (of one accelerator), ``images_per_s``,
         ``usd_per_million``, ``gflop_per_s`` of our CNN in float32 by full batches within the limit
         (`rate_within`, copies included), and the same three with ``resnet50_`` in front, by MLPerf.
 
@@ -66,7 +66,11 @@ def price_accelerators(
             known = ", ".join(sorted(set(catalogue["accelerator"]) - {""}))
             raise ValueError(f"no price of a {name}; accelerators in the catalogue: {known}")
         each = sold["on_demand_usd_h"] / sold["accelerators"]
-        row = {"accelerator": name, "instance": sold.at[each.idxmin(), "name"], "usd_h": each.min()}
+        row = {
+            "accelerator": label(records, name),
+            "instance": sold.at[each.idxmin(), "name"],
+            "usd_h": each.min(),
+        }
         rows.append(row)
         recorded = of_device(records, name, "inference")
         chips = mlperf["accelerator"].str.fullmatch(rf"{name}(?:[- ].*)?")

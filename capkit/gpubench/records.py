@@ -88,6 +88,16 @@ def of_device(
     return records[chosen].set_index("batch_size").sort_index()
 
 
+def label(records: pd.DataFrame, device: str) -> str:
+    """A device's name with the back end of its record in brackets; without a record the name alone.
+
+    >>> label(committed(), "T4")
+    'T4'
+    """
+    found = records.loc[records["device"].str.contains(device, regex=False), "backend"]
+    return f"{device} ({found.iloc[0]})" if len(found) else device
+
+
 def beside(
     own: pd.Series,
     records: pd.DataFrame,
@@ -96,7 +106,7 @@ def beside(
     *,
     devices: Sequence[str] = ACCELERATORS,
 ) -> pd.DataFrame:
-    """Own figures and those of recorded devices, one column each; what nobody measured says so.
+    """Own figures and those of recorded devices, one column each (`label`); what nobody measured says so.
 
     Parameters
     ----------
@@ -121,7 +131,7 @@ def beside(
     batch_size
     1           0.2  not measured
     """
-    found = {name: of_device(records, name, kind)[column] for name in devices}
+    found = {label(records, name): of_device(records, name, kind)[column] for name in devices}
     table = pd.DataFrame({own.name: own, **found}, dtype=float).rename_axis("batch_size")
     return table.astype(object).where(table.notna(), NOT_MEASURED)
 
@@ -154,7 +164,7 @@ def loads(
     parts = []
     for name in devices:
         chosen = records["device"].str.contains(name, regex=False) & (records["kind"] == kind)
-        rows = records[chosen].assign(device=name)
+        rows = records[chosen].assign(device=label(records, name))
         for reading in readings:
             rows[reading] = [usage.get(reading, np.nan) for usage in rows["usage"]]
         parts.append(rows if len(rows) else pd.DataFrame({"device": [name]}))
@@ -174,14 +184,12 @@ def service_times(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``images`` and ``service_ms``: quantiles at equal steps, the copies of batch and answer added.
+        ``images`` and ``service_ms``: quantiles at equal steps, the copies of batch and answer added; empty
+        if ``rows`` is.
     """
-    copies_ms = rows["copy_in_ms"] + rows["copy_out_ms"]
-    parts = [
-        pd.DataFrame({"images": size, "service_ms": np.asarray(times) + copies_ms[size]})
-        for size, times in rows["quantiles_ms"].items()
-    ]
-    return pd.concat(parts, ignore_index=True)
+    times = rows[["quantiles_ms"]].explode("quantiles_ms")["quantiles_ms"].astype(float)
+    service_ms = times + (rows["copy_in_ms"] + rows["copy_out_ms"]).reindex(times.index)
+    return pd.DataFrame({"images": times.index, "service_ms": service_ms.to_numpy(dtype=float)})
 
 
 def rate_within(batch_sizes: Sequence[float], times_ms: Sequence[float], limit_ms: float) -> float:
