@@ -24,7 +24,8 @@ def epochs(repeats: int = 3) -> pd.DataFrame:
     ways = {"loop": lambda size: training.run_epoch(step, inputs, y_train, size, rng)}
     rows = []
     for repeat in range(1, repeats + 1):
-        times = training.epoch_times(ways, (*LINE, *OTHERS)).set_index("batch_size")["epoch_s"]
+        times = training.epoch_times(ways, (*LINE, *OTHERS), rounds=15)
+        times = times.set_index("batch_size")["epoch_s"]
         line = training.fit_epoch_time(LINE, times[list(LINE)], len(inputs))
         for size in OTHERS:
             predicted = training.predict_epoch_s(*line, len(inputs), size)

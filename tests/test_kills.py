@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import dask
 import psutil
 import pytest
 
@@ -71,6 +72,19 @@ def test_killed_workers_lose_no_scenario_and_repeat_none(folder, expected):
             killed += 1
     assert command.wait(300) == 0
     assert (folder / "out" / "results.parquet").read_bytes() == expected
+
+
+def test_a_worker_that_dask_gives_up_is_replaced():
+    # one that dies while it starts is closed and stays in the cluster's books, where it blocks its place
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),
+        study.cluster(workers=2) as client,
+    ):
+        client.wait_for_workers(2)
+        before = set(client.scheduler_info()["workers"])
+        client.sync(client.cluster.workers[0].close)
+        wait_for(lambda: len(set(client.scheduler_info()["workers"]) - before) == 1)
+        assert len(client.scheduler_info()["workers"]) == 2
 
 
 def test_a_killed_command_goes_on_to_the_same_table(folder, expected):

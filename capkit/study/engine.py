@@ -49,6 +49,7 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
         import distributed
     except ImportError as error:
         raise ValueError(INSTALL) from error
+    from distributed.core import Status
     from tornado.ioloop import PeriodicCallback
 
     from capkit.telemetry import machine
@@ -75,8 +76,15 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
         ) as local,
         distributed.Client(local) as client,
     ):
+
+        def replace_closed() -> None:
+            for name, nanny in list(local.workers.items()):
+                if nanny.status in (Status.closed, Status.failed):
+                    del local.workers[name]
+            local.scale(count)
+
         # Dask restarts a worker that dies, but gives up on one that dies while it starts.
-        keep = PeriodicCallback(lambda: local.scale(count), 1000.0 * KEEP_S)
+        keep = PeriodicCallback(replace_closed, 1000.0 * KEEP_S)
         local.periodic_callbacks["keep"] = keep  # stopped with the cluster
         local.loop.add_callback(keep.start)
         yield client
