@@ -167,6 +167,23 @@ def test_shipped_reports_have_the_schema_and_are_full_runs_on_a_gpu():
         assert report["seconds"] < 480
 
 
+def test_few_packages_are_needed():
+    """A GPU machine without a network seldom has more than these."""
+    needless = (
+        "scipy",
+        "statsmodels",
+        "numba",
+        "matplotlib",
+        "pulp",
+        "pooch",
+        "papermill",
+        "tensorflow",
+    )
+    code = f"import sys, capkit.gpubench; print([m for m in {needless} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
 # --- the networks, counted and computed by hand
 
 
@@ -306,7 +323,7 @@ def test_sizes_beyond_the_limit_of_a_call_are_left_out(monkeypatch):
 def test_device_out_of_memory_is_told_and_the_rest_goes_on(monkeypatch):
     rows = Fake(monkeypatch, image_s=1e-5, fails=[("inference", 256)]).run()
     assert len(rows.results) == 5
-    assert rows.left_out[0]["reason"] == "failed: RuntimeError: RESOURCE_EXHAUSTED: Out of memory"
+    assert rows.left_out[0]["reason"] == "out of memory: RESOURCE_EXHAUSTED: Out of memory"
 
 
 def test_used_up_budget_is_told(monkeypatch):

@@ -128,7 +128,7 @@ class TensorFlow:
         self._gpu = bool(self._tf.config.list_physical_devices("GPU"))
 
     def put(self, array: NDArray[Any]) -> Any:
-        tensor = self._tf.identity(self._tf.constant(array))
+        tensor = self._tf.constant(array)
         self.wait(tensor)
         return tensor
 

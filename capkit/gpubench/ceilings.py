@@ -46,8 +46,10 @@ def measure_product(
     multiply = backend.compile(lambda x, y: ops.matmul(x, y))
     a, b = narrow(backend.put(left)), narrow(backend.put(right))
     row = _time(backend, lambda index: multiply(a, b), 2.0 * size**3, block_s)
-    left, right, found = (backend.get(widen(x)).astype(np.float64) for x in (a, b, multiply(a, b)))
-    exact = left[:ROWS_COMPARED] @ right
+    first, second, found = (
+        backend.get(widen(tensor)).astype(np.float64) for tensor in (a, b, multiply(a, b))
+    )
+    exact = first[:ROWS_COMPARED] @ second
     error = np.linalg.norm(found[:ROWS_COMPARED] - exact) / np.linalg.norm(exact)
     relative = {"relative_error": significant(float(error))}
     return {"name": name, "dtype": dtype, "size": size, **row, **relative}

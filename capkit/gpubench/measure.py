@@ -135,7 +135,7 @@ def measure_row(
     answers = [call(index) for index in range(2 * BATCHES)] if kind == "inference" else []
     memory_mib = backend.memory_mib()
     in_row = in_ms(row.seconds, "row_")
-    result = {
+    result: dict[str, Any] = {
         "kind": kind,
         "batch_size": size,
         "calls": len(awaited),
@@ -154,6 +154,21 @@ def measure_row(
         steps = 1e3 * np.quantile(awaited, np.linspace(0, 1, QUANTILES))
         result["quantiles_ms"] = [significant(float(ms)) for ms in steps]
     return result
+
+
+def why_failed(error: Exception) -> str:
+    """One line on an error of a back end: out of memory is a limit of the device, all else a failure.
+
+    >>> why_failed(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes\\nand more"))
+    'out of memory: RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes'
+    >>> why_failed(ValueError("no kernel"))
+    'failed: ValueError: no kernel'
+    """
+    text = str(error).partition("\n")[0][:200]
+    full = any(
+        word in f"{error}".lower() for word in ("resource_exhausted", "out of memory", "oom when")
+    )
+    return f"out of memory: {text}" if full else f"failed: {type(error).__name__}: {text}"
 
 
 def add_floor(
@@ -210,8 +225,7 @@ def measure_network(
                 try:
                     row = measure_row(backend, model, kind, size, rng, effort.block_s)
                 except Exception as error:
-                    first_line = str(error).partition("\n")[0][:200]
-                    reason = f"failed: {type(error).__name__}: {first_line}"
+                    reason = why_failed(error)
             if reason:
                 left = {**place, "kind": kind, "batch_size": size, "reason": reason}
                 rows.left_out.append(left)

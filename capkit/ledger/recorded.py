@@ -71,12 +71,13 @@ def play_recorded(
     """
     recorded = np.sort(np.asarray(times_ms, dtype=float)) / 1e3
     if not recorded.size or not recorded[0] > 0 or not np.isfinite(recorded[-1]):
-        raise ValueError(f"times_ms must be one or more positive times, got {times_ms}")
+        raise ValueError(f"times_ms must be one or more positive times, got {times_ms!r}")
     if not 0 < load < 1:
         raise ValueError(f"load must lie between 0 and 1, got {load}")
     shares = np.linspace(0, 1, 10 * recorded.size + 1)
     fine = np.interp(shares, np.linspace(0, 1, recorded.size), recorded)
-    mean_s, cv2 = fine.mean(), fine.var() / fine.mean() ** 2
+    mean_s = float(fine.mean())
+    cv2 = round(float(fine.var()) / mean_s**2, 12)
     factor = EMULATED_MS / 1e3 / mean_s
     schedule = draw_schedule("poisson", load / mean_s / factor, WARMUP_S + seconds, rng)
     arrivals = np.asarray(schedule.times_s)
@@ -84,12 +85,12 @@ def play_recorded(
     if counted.sum() < 2:
         raise ValueError(f"{seconds:g} s hold fewer than 2 requests: take more")
     services = factor * np.interp(rng.random(arrivals.size), shares, fine)
-    queue = MG1(load / mean_s, 1 / mean_s, service_cv2=float(cv2))
+    queue = MG1(load / mean_s, 1 / mean_s, service_cv2=cv2)
     replayed = (simulate_fcfs(arrivals, services, 1) + services)[counted]
     found = {
-        "service_ms": 1e3 * float(mean_s),
-        "service_cv2": float(cv2),
-        "rate_rps": float(load / mean_s),
+        "service_ms": 1e3 * mean_s,
+        "service_cv2": cv2,
+        "rate_rps": load / mean_s,
         "mean_ms by formula": 1e3 * float(queue.mean_response),
         "p99_ms by formula": 1e3 * float(queue.response_quantile(SHARE)),
         **_figures(replayed / factor, "by replay"),
@@ -112,4 +113,4 @@ def play_recorded(
 
 def _figures(response_s: NDArray[np.float64], name: str) -> dict[str, float]:
     p99_s = np.quantile(response_s, SHARE)
-    return {f"mean_ms {name}": 1e3 * response_s.mean(), f"p99_ms {name}": 1e3 * float(p99_s)}
+    return {f"mean_ms {name}": 1e3 * float(response_s.mean()), f"p99_ms {name}": 1e3 * float(p99_s)}
