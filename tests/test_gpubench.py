@@ -268,18 +268,39 @@ def test_product_s_error_tells_the_precision(tensorflow):
     }
     assert errors["float32"] < 1e-6
     assert 1e-4 < errors["bfloat16"] < 1e-2
+    chained = ceilings.measure_product(tensorflow, "small", "float32", 16, 0.01, chain=50)
+    assert chained["relative_error"] < 1e-4
 
 
 # --- timing, with a clock played by hand
 
 
-def test_calls_in_a_row_are_awaited_once_a_repeat_and_their_results_let_go():
-    waited = []
-    row = timing.in_a_row(lambda index: index, waited.append, call_s=0.001, block_s=0.1)
-    assert row.calls == 100
-    assert waited == [list(range(12, 20))] * timing.REPEATS
-    assert len(row.seconds) == timing.REPEATS
+class Played:
+    """A clock that only calls move: ``call_s`` in a row, more if each is awaited."""
+
+    def __init__(self, monkeypatch, call_s):
+        self.now, self.call_s, self.waited = 0.0, call_s, []
+        monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: self.now))
+
+    def call(self, index):
+        self.now += self.call_s
+        return index
+
+
+def test_calls_in_a_row_fill_the_time_and_their_results_are_let_go(monkeypatch):
+    played = Played(monkeypatch, call_s=0.0001)
+    row = timing.in_a_row(played.call, played.waited.append, call_s=0.001, block_s=0.1)
+    assert row.calls == 5 * 200
+    assert played.waited == [list(range(12, 20)), *[list(range(192, 200))] * timing.REPEATS]
+    assert row.seconds == pytest.approx(0.0001)
     assert {"cpu_percent", "memory_mib"} <= set(row.usage)
+
+
+def test_slow_call_is_made_once_a_repeat(monkeypatch):
+    played = Played(monkeypatch, call_s=2.0)
+    row = timing.in_a_row(played.call, played.waited.append, call_s=2.0, block_s=0.1)
+    assert played.waited == [[0]] * timing.REPEATS
+    assert row.seconds == pytest.approx(2.0)
 
 
 def test_awaited_calls_are_at_least_so_many():
@@ -540,3 +561,17 @@ def test_loads_of_recorded_devices(quick_run, tmp_path):
     assert first["floor_percent"] == report["results"][0]["floor_percent"]
     assert (table.loc[("H200", "-", "-", "-")] == "not measured").all()
     assert len(table) == 7
+
+
+def test_ceilings_of_recorded_devices(quick_run, tmp_path):
+    report = synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    report["ceilings"][3]["usage"] |= {"gpu_percent": 100.0}
+    (tmp_path / "A_H100_80GB.json").write_text(json.dumps(report))
+    table = gpubench.limits(tmp_path)
+    name, small = f"H100 ({report['backend']})", report["ceilings"][3]
+    row = table.loc[(name, "small product", "float32", small["size"])]
+    assert row["gpu_percent"] == 100.0
+    assert row["g_per_s"] == pytest.approx(small["rate_per_s"] / 1e9)
+    assert row["gpu_power_w"] == "not measured"
+    assert (table.loc[("H200", "-", "-", "-")] == "not measured").all()
+    assert len(table) == 5

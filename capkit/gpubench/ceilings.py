@@ -31,27 +31,37 @@ def measure_copy(backend: Backend, floats: int, block_s: float) -> dict[str, Any
 
 
 def measure_product(
-    backend: Backend, name: str, dtype: str, size: int, block_s: float
+    backend: Backend, name: str, dtype: str, size: int, block_s: float, *, chain: int = 1
 ) -> dict[str, Any]:
     """Operations a second of the product of two random square matrices, and its error against float64.
 
-    An error near 3e-4 in "float32" says that the device rounded the operands to TF32 (10 bits).
+    An error near 3e-4 in "float32" says that the device rounded the operands to TF32 (10 bits). With
+    ``chain`` the result is multiplied again so often, in one call: kernels follow each other without a gap.
     """
     from keras import ops
 
+    def products(x: Any, y: Any) -> Any:
+        for _ in range(chain):
+            x = ops.matmul(x, y)
+        return x
+
     rng = np.random.default_rng(1)
     left, right = (rng.standard_normal((size, size), dtype=np.float32) for _ in range(2))
+    right /= np.float32(np.sqrt(size))
     narrow = backend.compile(lambda x: ops.cast(x, dtype))
     widen = backend.compile(lambda x: ops.cast(x, "float32"))
-    multiply = backend.compile(lambda x, y: ops.matmul(x, y))
+    multiply = backend.compile(products)
     a, b = narrow(backend.put(left)), narrow(backend.put(right))
-    row = _time(backend, lambda index: multiply(a, b), 2.0 * size**3, block_s)
-    first, second, found = (
+    row = _time(backend, lambda index: multiply(a, b), 2.0 * chain * size**3, block_s)
+    exact, second, found = (
         backend.get(widen(tensor)).astype(np.float64) for tensor in (a, b, multiply(a, b))
     )
-    exact = first[:ROWS_COMPARED] @ second
-    error = np.linalg.norm(found[:ROWS_COMPARED] - exact) / np.linalg.norm(exact)
-    relative = {"relative_error": significant(float(error))}
+    exact, found = exact[:ROWS_COMPARED], found[:ROWS_COMPARED]
+    for _ in range(chain):
+        exact = exact @ second
+    relative = {
+        "relative_error": significant(float(np.linalg.norm(found - exact) / np.linalg.norm(exact)))
+    }
     return {"name": name, "dtype": dtype, "size": size, **row, **relative}
 
 

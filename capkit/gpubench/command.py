@@ -19,8 +19,9 @@ from capkit.training import import_keras
 
 SCHEMA = "gpu_bench@2"
 SIZES = {"course": (1, 8, 32, 128, 256, 512, 1024, 4096), "large": (1, 32, 256, 1024, 4096)}
-ON_GPU = Effort(SIZES, block_s=1.2, budget_s=400, copy_floats=2**28, product_size=8192)
-ON_CPU = Effort(SIZES, block_s=1.2, budget_s=400, copy_floats=2**26, product_size=1536)
+SMALL_CHAIN = 100
+ON_GPU = Effort(SIZES, block_s=1.0, budget_s=400, copy_floats=2**28, product_size=8192)
+ON_CPU = Effort(SIZES, block_s=1.0, budget_s=400, copy_floats=2**26, product_size=1536)
 QUICK = Effort(
     {"course": (1, 8), "large": (1,)},
     block_s=0.02,
@@ -40,8 +41,8 @@ def measure_ceilings(
     for dtype in dtypes:
         size = effort.product_size
         rows.append(ceilings.measure_product(backend, "product", dtype, size, seconds))
-    small = effort.small_size
-    rows.append(ceilings.measure_product(backend, "small product", "float32", small, seconds))
+    small = ("small product", "float32", effort.small_size, seconds)
+    rows.append(ceilings.measure_product(backend, *small, chain=SMALL_CHAIN))
     return rows
 
 

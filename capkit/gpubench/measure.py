@@ -31,7 +31,8 @@ class Effort:
     sizes : mapping of str to tuple of int
         Batch sizes of each network, ascending.
     block_s : float
-        Seconds for the awaited calls of a row, and again for those in a row; half of it for the copies.
+        Seconds for the awaited calls of a row; twice that for those one after another, because NVML's
+        utilisation looks back up to a second; a quarter for the copies.
     budget_s : float
         No row starts later than this after the start.
     copy_floats, product_size : int
@@ -131,7 +132,7 @@ def measure_row(
     call, images = _prepare(backend, model, kind, size, rng)
     warm_up(call, backend.wait)
     awaited = awaited_s(call, backend.wait, block_s)
-    row = in_a_row(call, backend.wait, float(np.median(awaited)), block_s)
+    row = in_a_row(call, backend.wait, float(np.median(awaited)), 2 * block_s)
     answers = [call(index) for index in range(2 * BATCHES)] if kind == "inference" else []
     memory_mib = backend.memory_mib()
     in_row = in_ms(row.seconds, "row_")

@@ -15,6 +15,7 @@ from capkit.gpubench.command import SCHEMA
 
 NOT_MEASURED = "not measured"
 ACCELERATORS = ("H100", "H200")
+READINGS = ["gpu_percent", "gpu_clock_mhz", "gpu_power_w"]
 COLUMNS = [
     *("device", "backend", "execution", "network", "precision", "kind", "batch_size", "calls"),
     *("median_ms", "low_ms", "high_ms", "p99_ms", "row_median_ms", "row_low_ms", "row_high_ms"),
@@ -46,6 +47,11 @@ def read(path: str | Path) -> dict[str, Any]:
     return found
 
 
+def _reports(folder: str | Path | None) -> list[dict[str, Any]]:
+    place = Path(folder) if folder else data_dir() / "gpu"
+    return [read(path) for path in sorted(place.glob("*.json"))]
+
+
 def committed(folder: str | Path | None = None) -> pd.DataFrame:
     """The reports of a folder, one row a result; no rows where none was measured.
 
@@ -60,10 +66,7 @@ def committed(folder: str | Path | None = None) -> pd.DataFrame:
         ``device``, ``backend``, ``execution`` and what `capkit.gpubench.measure.measure_row` describes;
         ``whole_ms`` is the median of a call with its batch copied to the device and the answer copied back.
     """
-    rows = []
-    for path in sorted((Path(folder) if folder else data_dir() / "gpu").glob("*.json")):
-        report = read(path)
-        rows += [{**report, **result} for result in report["results"]]
+    rows = [{**report, **result} for report in _reports(folder) for result in report["results"]]
     table = pd.DataFrame(rows, columns=COLUMNS)
     copies = table[["copy_in_ms", "copy_out_ms"]].astype(float).fillna(0.0).sum(axis=1)
     table["whole_ms"] = table["median_ms"].astype(float) + copies
@@ -86,6 +89,50 @@ def of_device(
         & (records["precision"] == precision)
     )
     return records[chosen].set_index("batch_size").sort_index()
+
+
+def limits(
+    folder: str | Path | None = None, *, devices: Sequence[str] = ACCELERATORS
+) -> pd.DataFrame:
+    """The measured ceilings of recorded devices, and what looked busy while they were measured.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        Without it ``data/gpu``, what ships.
+    devices : sequence of str
+        A part of each device's name; one without a report is "not measured".
+
+    Returns
+    -------
+    DataFrame
+        Index ``device``, ``ceiling``, ``dtype``, ``size``; ``g_per_s`` (copy: GB/s; products: GFLOP/s),
+        ``gpu_percent``, ``gpu_clock_mhz``, ``gpu_power_w``.
+    """
+    keys = ["device", "ceiling", "dtype", "size"]
+    rows: list[dict[str, Any]] = []
+    reports = _reports(folder)
+    for name in devices:
+        found = [report for report in reports if name in report["device"]]
+        rows += [
+            {
+                "device": f"{name} ({report['backend']})",
+                "ceiling": row["name"],
+                **row,
+                **row["usage"],
+            }
+            for report in found
+            for row in report["ceilings"]
+        ] or [{"device": name}]
+    table = pd.DataFrame(rows).reindex(columns=[*keys, "rate_per_s", *READINGS])
+    table["g_per_s"] = table.pop("rate_per_s").astype(float) / 1e9
+    return _filled(table[[*keys, "g_per_s", *READINGS]], keys)
+
+
+def _filled(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    table = table.astype(object)
+    table[keys] = table[keys].where(table[keys].notna(), "-")
+    return table.where(table.notna(), NOT_MEASURED).set_index(keys)
 
 
 def label(records: pd.DataFrame, device: str) -> str:
@@ -126,10 +173,9 @@ def beside(
 
     Examples
     --------
-    >>> beside(pd.Series({1: 0.2}, name="CPU"), committed(), "whole_ms", "inference", devices=["T4"])
-                CPU            T4
-    batch_size
-    1           0.2  not measured
+    >>> own = pd.Series({1: 0.2}, name="CPU")
+    >>> beside(own, committed(), "whole_ms", "inference", devices=["T4"]).to_dict("list")
+    {'CPU': [0.2], 'T4': ['not measured']}
     """
     found = {label(records, name): of_device(records, name, kind)[column] for name in devices}
     table = pd.DataFrame({own.name: own, **found}, dtype=float).rename_axis("batch_size")
@@ -157,20 +203,17 @@ def loads(
         ``gpu_clock_mhz``, ``gpu_power_w`` while calls ran in a row, ``device_memory_mib``,
         ``energy_j_per_1000`` images, ``floor_percent``.
     """
-    readings = ["gpu_percent", "gpu_clock_mhz", "gpu_power_w"]
     keys = ["device", "network", "precision", "batch_size"]
-    figures = ["examples_per_s", *readings]
+    figures = ["examples_per_s", *READINGS]
     figures += ["device_memory_mib", "energy_j_per_1000", "floor_percent"]
     parts = []
     for name in devices:
         chosen = records["device"].str.contains(name, regex=False) & (records["kind"] == kind)
         rows = records[chosen].assign(device=label(records, name))
-        for reading in readings:
+        for reading in READINGS:
             rows[reading] = [usage.get(reading, np.nan) for usage in rows["usage"]]
         parts.append(rows if len(rows) else pd.DataFrame({"device": [name]}))
-    table = pd.concat(parts, ignore_index=True).reindex(columns=keys + figures).astype(object)
-    table[keys] = table[keys].where(table[keys].notna(), "-")
-    return table.where(table.notna(), NOT_MEASURED).set_index(keys)
+    return _filled(pd.concat(parts, ignore_index=True).reindex(columns=keys + figures), keys)
 
 
 def service_times(rows: pd.DataFrame) -> pd.DataFrame:

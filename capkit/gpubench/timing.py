@@ -70,20 +70,31 @@ class InARow:
 
 
 def in_a_row(call: Call, wait: Callable[[Any], None], call_s: float, block_s: float) -> InARow:
-    """Time `REPEATS` rows of calls, which take ``block_s`` together where a call takes ``call_s``."""
-    each = max(1, round(block_s / REPEATS / call_s))
+    """Time `REPEATS` rows of calls, which take about ``block_s`` together.
+
+    ``call_s`` is what a call takes if it is awaited. In a row it may take far less: a first row, not counted,
+    finds how many fill the time.
+    """
+    row_s = block_s / REPEATS
+    pilot = max(1, round(row_s / call_s))
+    each = max(1, round(row_s / _row_s(call, wait, pilot))) if pilot > 1 else 1
     seconds = []
     with telemetry.Sampler(interval_s=SAMPLE_S) as sampler:
         before_j = telemetry.gpu_energy_j()
         for _ in range(REPEATS):
-            started = time.perf_counter()
-            wait(list(deque(map(call, range(each)), LAST_RESULTS)))
-            seconds.append((time.perf_counter() - started) / each)
+            seconds.append(_row_s(call, wait, each))
         after_j = telemetry.gpu_energy_j()
     frame = sampler.frame().drop(columns="t_s")
     usage = frame.iloc[len(frame) // 2 :].mean().round(1).to_dict()
     energy_j = None if before_j is None or after_j is None else after_j - before_j
     return InARow(np.array(seconds), REPEATS * each, usage, energy_j)
+
+
+def _row_s(call: Call, wait: Callable[[Any], None], calls: int) -> float:
+    """Mean seconds of a call in a row of them."""
+    started = time.perf_counter()
+    wait(list(deque(map(call, range(calls)), LAST_RESULTS)))
+    return (time.perf_counter() - started) / calls
 
 
 def in_ms(seconds: NDArray[np.float64], prefix: str = "") -> dict[str, float]:
