@@ -28,7 +28,7 @@ test: $(READY)
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks/*.ipynb && rm -r $$runs
 
 test-more: $(READY)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[solvers,schemas]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[solvers,schemas,grading]"
 	$(BIN)/python -m pytest -m more
 
 run: $(READY)

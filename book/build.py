@@ -18,7 +18,9 @@ from nbformat import NotebookNode
 from sphinx.cmd.build import main as sphinx
 
 from capkit import course
+from capkit.course import which_model
 from capkit.course.products import notebook_path
+from capkit.course.reading_time import reading_time
 
 BOOK = Path(__file__).parent
 ROOT = BOOK.parent
@@ -50,6 +52,15 @@ def contents() -> str:
     return "\n".join(lines)
 
 
+def minutes() -> str:
+    """The table of what there is to read in each chapter, and the minutes that it takes."""
+    table = reading_time().round({"run_s": 0, "minutes": 0}).astype(int).reset_index()
+    names = [name.replace("_s", " (s)").replace("_", " ") for name in table]
+    lines = [f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in table.itertuples(index=False)]
+    return "\n".join(lines)
+
+
 def toctree(caption: str, names: list[str]) -> str:
     entries = "\n".join(name.rsplit(".", 1)[0] for name in names)
     return f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n"
@@ -66,14 +77,19 @@ def stage(pages: Path, decks: Path) -> None:
     chapters = [f"notebooks/{c}.ipynb" for c in course.CHAPTERS]
     figures = sorted(f"benchmarks/{p.name}" for p in (ROOT / "benchmarks").glob("*.md"))
     reference = ["notebooks/glossary.md", "data/README.md"]
+    teaching = ["docs/teaching.md", "docs/which_model.md"]
     for name in [*chapters, *exercises]:
         put(nbformat.read(ROOT / name, as_version=4), pages / name)
-    for name in [*reference, *figures]:
+    for name in [*reference, *figures, *teaching, which_model.FIGURE]:
         (pages / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, pages / name)
+    guide = pages / teaching[0]
+    text = guide.read_text(encoding="utf-8").replace("<!-- minutes -->", minutes())
+    guide.write_text(text, encoding="utf-8")
     trees = {
         "Chapters": chapters,
         "Exercises": exercises,
+        "Teaching": teaching,
         "Reference": reference,
         "Measured": figures,
     }

@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": ("capkit.planning", "the plan from the products of a run"),
     "notebooks": ("capkit.course.notebooks", "write the notebooks' outputs, or the reference run"),
     "exercises": ("capkit.course.exercises", "generate the exercises from their solutions"),
+    "concept-test": ("capkit.course.concept_test", "ten questions before and after, and the gain"),
     "gpu-bench": ("capkit.gpubench", "train and infer on the accelerator, if there is one"),
 }
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not given or given[0] not in COMMANDS:
         print("usage: python -m capkit COMMAND [--help]\n")
         for name, (_, purpose) in COMMANDS.items():
-            print(f"  {name:10} {purpose}")
+            print(f"  {name:12} {purpose}")
         return 0 if given[:1] in ([], ["--help"], ["-h"]) else 2
     run: Callable[[list[str]], int] = import_module(COMMANDS[given[0]][0]).main
     return run(given[1:])

@@ -15,7 +15,17 @@ from capkit.course.exercises.checks import EXERCISES, find
 from capkit.course.notebooks import has_own_outputs
 
 SOLUTIONS = sorted(exercises.solutions_dir().glob("*.ipynb"))
-SCENARIOS = [{}, {"slo_latency_ms": 20.0, "slo_percentile": 0.95, "trace": "code", "seed": 7}]
+SCENARIOS = [
+    {},
+    {
+        "slo_latency_ms": 20.0,
+        "slo_percentile": 0.95,
+        "trace": "code",
+        "seed": 7,
+        "load_scale": 40.0,
+        "provider": "azure",
+    },
+]
 
 
 @pytest.fixture(params=SOLUTIONS, ids=[path.stem for path in SOLUTIONS])
@@ -119,8 +129,9 @@ def test_unit_slips_are_named():
     assert "1000" in number.judge(0.12).text and "milliseconds" in number.judge(0.12).text
     assert "sign" in number.judge(-120.0).text
     assert "too much" in number.judge(131.0).text and "too little" in number.judge(119.0 / 7.5).text
-    for nothing in ("120", [120.0], float("nan"), True):
+    for nothing in ("120", [120.0], float("nan"), True, 10**400):
         assert "One finite number" in number.judge(nothing).text
+    assert "this is nan" in number.judge(float("nan")).text
     assert "120" not in " ".join(number.judge(x).text for x in (0.12, -120.0, 131.0, 9.0))
 
 
@@ -138,17 +149,30 @@ def test_functions_are_tried_and_their_errors_told():
     assert "function is asked for" in question.judge(3.0).text
 
 
+def test_functions_are_told_the_mistake_they_make():
+    slips = {"That is the square.": lambda x: x * x, "That is the cube.": lambda x: x**3}
+    question = Function(lambda x: 2.0 * x, [(1.0,), (2.0,), (5.0,)], "s", slips=slips)
+    assert question.judge(lambda x: x + x).right
+    assert question.judge(lambda x: x**2).text == "Not yet. That is the square."
+    assert question.judge(lambda x: x**3).text == "Not yet. That is the cube."
+    assert "right in 1 of 3" in question.judge(lambda x: 4.0 if x == 2.0 else 0.1).text
+
+
 def test_choices_say_why_not():
     question = Choice("drift", {"gaps": "Shuffle them."})
     assert question.judge(" Drift ").right
     assert question.judge("gaps").text == "Not yet. Shuffle them."
-    assert "'drift', 'gaps'" in question.judge("else").text and "'drift'" in question.judge(3).text
+    assert (
+        "'drift', 'gaps'" in question.judge("else").text and "'drift'" in question.judge([3]).text
+    )
 
 
 def test_properties_name_the_one_that_fails_and_bad_input():
     question = Properties({"positive": lambda x: x > 0, "even": lambda x: x % 2 == 0})
     assert question.judge(2).right and question.judge(3).text == "Not yet. even"
     assert "could not be tried" in question.judge("x").text
+    finite = Properties({"a whole number": lambda x: x == int(x)})
+    assert "OverflowError" in finite.judge(float("inf")).text
 
 
 def test_unknown_exercise_names_those_there_are():

@@ -67,6 +67,26 @@ class Bench:
         """The same for a long measurement: only a thorough bench takes it, and `replaced` leaves it out."""
         return self._take(names, measurement, 2 if self.measure and self.thorough else 0, [])
 
+    def from_one_machine(self, names: list[str]) -> Tables:
+        """Tables that are compared with one another: if one of them is the reference's, all become it.
+
+        >>> import pandas as pd
+        >>> bench = Bench(True, lambda name: pd.DataFrame({"ms": [2.0]}))
+        >>> good = bench.take(["limit"], lambda: {"limit": pd.DataFrame({"ms": [1.0]})})
+        >>> bad = pd.DataFrame({"ms": [9.0], "valid": [False]})
+        >>> levels = bench.take(["levels"], lambda: {"levels": bad})
+        levels: rejected twice by its validity gate, taken from the reference run
+        >>> bench.from_one_machine(["limit", "levels"])["limit"]["ms"].tolist()
+        limit: taken from the reference run, as what it is compared with
+        [2.0]
+        """
+        own = [name for name in names if name not in self.replaced]
+        if own and len(own) < len(names):
+            print(f"{', '.join(own)}: taken from the reference run, as what it is compared with")
+            self.tables |= {name: self._reference(name) for name in own}
+            self.replaced += own
+        return {name: self.tables[name].copy() for name in names}
+
     def _take(
         self,
         names: list[str],

@@ -77,6 +77,20 @@ def joint_percentile() -> Function:
         lambda one, other: float(np.quantile(np.concatenate([one, other]), 0.99)),
         [(quick, slow), (slow, quick), (quick, quick[:50])],
         "ms",
+        slips={
+            "That is the mean of the two p99s; a percentile needs the requests.": lambda one, other: (
+                float((np.quantile(one, 0.99) + np.quantile(other, 0.99)) / 2.0)
+            ),
+            "That is the larger of the two p99s.": lambda one, other: float(
+                max(np.quantile(one, 0.99), np.quantile(other, 0.99))
+            ),
+            "That weighs the two p99s by the requests; a percentile needs the requests themselves.": lambda one, other: (
+                float(
+                    (one.size * np.quantile(one, 0.99) + other.size * np.quantile(other, 0.99))
+                    / (one.size + other.size)
+                )
+            ),
+        },
     )
 
 

@@ -84,6 +84,18 @@ def percentile_of_response() -> Function:
         ),
         cases,
         "s",
+        slips={
+            "That still adds the mean service to a percentile of the wait.": lambda rate, mu, c, p: (
+                float(MMc(rate, mu, c).wait_quantile(p)) + 1.0 / mu
+            ),
+            "That adds the two percentiles: the slowest waits and services rarely meet.": lambda rate, mu, c, p: (
+                float(MMc(rate, mu, c).wait_quantile(p)) - np.log(1.0 - p) / mu
+            ),
+            "That is the wait alone.": lambda rate, mu, c, p: float(
+                MMc(rate, mu, c).wait_quantile(p)
+            ),
+            "That is the service alone.": lambda rate, mu, c, p: -np.log(1.0 - p) / mu,
+        },
     )
 
 
