@@ -164,10 +164,10 @@ class _DirectState:
             errors = np.array([self.history[o : o + steps] for o in known]) - np.array(paths)
             return Prediction(self._path(self.history, steps), errors=errors)
         origins = np.arange(self.history.size, self.known - 1, -self.season)
-        for origin in origins:
+        for origin in origins.tolist():
             if origin not in self.made:
                 self.made[origin] = self._centre(self.history[:origin], np.array([origin]))[0]
-        centre = np.array([self.made[origin] for origin in origins])
+        centre = np.array([self.made[origin] for origin in origins.tolist()])
         came = self.history[origins[1:][:, None] + np.arange(self.season)]
         # an origin since then counts as often as one that was learnt from with its neighbours
         since = np.repeat(came - centre[1:], 2 * self.model.around + 1, axis=0)
