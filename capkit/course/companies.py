@@ -121,7 +121,7 @@ def found(
     Raises
     ------
     ValueError
-        A file cannot be used (as `capkit.datasets` says), or the log is shorter than ten minutes.
+        A file cannot be used, as `capkit.datasets` says.
 
     Examples
     --------
@@ -242,7 +242,7 @@ def _hourly(rng: np.random.Generator, load_scale: float) -> pd.Series:
     hours = hours[hours.tz_localize(None) < start + pd.Timedelta(hours=WEEK_H)]
     hours = hours[-(HISTORY_H + WEEK_H) :]
     source = base.reindex(hours.tz_localize(None) - YEARS_LATER).to_numpy()
-    place = 2 * np.pi * (hours.dayofweek * 24 + hours.hour).to_numpy() / 168
+    place = 2 * np.pi * (hours.day_of_week * 24 + hours.hour).to_numpy() / 168
     shape = sum(
         rng.normal(0, 0.06) * np.cos(k * place + rng.uniform(0, 2 * np.pi)) for k in (1, 7, 14)
     )
@@ -275,10 +275,6 @@ def _minute_factors(rng: np.random.Generator, trace: str, column: str) -> Floats
     """An hour of minutes like the trace's, begun elsewhere, calmer or wilder, within 0.3 and 2.5."""
     times = datasets.arrival_times(trace, rng, column=column)
     minutes = np.bincount((times // 60).astype(int)).astype(float)
-    if minutes.size < 10:
-        raise ValueError(
-            f"a company's minutes need a log of ten or more, {trace} has {minutes.size}"
-        )
     hour = np.resize(np.roll(minutes, int(rng.integers(minutes.size))), 60)
     factors = np.clip(hour / hour.mean(), 0.3, 2.5) ** rng.uniform(0.6, 1.0)
     return np.asarray(factors / factors.mean())
@@ -316,7 +312,7 @@ def _counts(company: Company, rng: np.random.Generator) -> pd.DataFrame:
     lost = np.zeros(HISTORY_H, dtype=bool)
     weeks = rng.choice(np.arange(4, 48), 3, replace=False)
     for week in weeks:  # on a Wednesday: the clock changes on Sundays
-        begin = int(np.flatnonzero(clock.dayofweek == 2)[0]) + 168 * int(week)
+        begin = int(np.flatnonzero(clock.day_of_week == 2)[0]) + 168 * int(week)
         begin += int(rng.integers(4, 16))
         lost[begin : begin + int(rng.integers(2, 6))] = True
     return table[~lost]

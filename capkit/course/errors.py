@@ -82,16 +82,19 @@ def summary(errors: pd.DataFrame) -> pd.DataFrame:
 
 def plot_errors(errors: pd.DataFrame) -> Axes:
     """Every error as a mark on a logarithmic line, one line a model; the learner's is the lowest."""
-    models = summary(errors)["model"].tolist()
-    order = [YOU] * (YOU in models) + [m for m in reversed(models) if m != YOU]
+    table = summary(errors)[::-1]
+    table = pd.concat([table[table["model"] == YOU], table[table["model"] != YOU]])
     ax: Axes = plots.axes(
         "Errors, prediction by prediction", "size of the error (%)", "", xscale="log"
     )
-    for place, model in enumerate(order):
+    for place, model in enumerate(table["model"]):
         size = errors.loc[errors["model"] == model, "error_percent"].abs().clip(lower=0.1)
-        mark = "D" if model == YOU else "o"
-        color = plots.COLORS[1] if model == YOU else plots.COLORS[0]
+        mark, color = ("D", plots.COLORS[1]) if model == YOU else ("o", plots.COLORS[0])
         ax.plot(size, np.full(len(size), place), mark, color=color, fillstyle="none", alpha=0.7)
         ax.plot(size.median(), place, "|", color="black", markersize=14, markeredgewidth=2)
-    ax.set_yticks(range(len(order)), order)
+    names = [
+        m if m == YOU else f"{c}: {m}"
+        for c, m in zip(table["chapter"], table["model"], strict=True)
+    ]
+    ax.set_yticks(range(len(table)), names)
     return ax
