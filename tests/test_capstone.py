@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from capkit import course, datasets, planning
-from capkit.course import capstone, classroom, companies, errors, run
+from capkit.course import capstone, classroom, companies, errors, rubric, run
 from capkit.course.exercises import judge
+from capkit.course.exercises.checks import EXERCISES, find
 from capkit.course.notebooks import execute
 
 ONE = companies.scenario({"seed": 1})
@@ -299,3 +300,10 @@ def test_the_teacher_has_every_solution_with_its_page(school):
     for team in ("red", "blue", "green"):
         names = {path.name for path in (school / "teacher" / team).iterdir()}
         assert {"11_capstone.ipynb", "11_capstone.html"} <= names
+
+
+def test_the_way_and_the_rubric_name_every_milestone():
+    find("11.1")
+    milestones = {key for key in EXERCISES if key.startswith("11.")}
+    for named in (rubric.way()["milestone"], rubric.rubric()["milestones"]):
+        assert {m for cell in named for m in cell.split(", ") if m[:3] == "11."} == milestones
