@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 COLD_REQUESTS = 100
 PURCHASES = ("on_demand", "reserved_1y")
+MENDS = 20
+"""A company whose minutes are wild needs more rounds than the default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,7 @@ def _reference(parameters: tuple[tuple[str, Any], ...]) -> Reference:
         planning.SLO(company.slo_percentile, company.slo_latency_ms / 1000.0),
         rng=np.random.default_rng(1),
         purchases=PURCHASES,
+        mends=MENDS,
     )
     return Reference(
         company=company,

@@ -199,7 +199,7 @@ def naive_cost(**scenario: Any) -> Number:
 @question(
     "11.8",
     "`planning.plan` takes what you have: the workload, the profile, the forecast, the options and the SLO.",
-    "Two zones and both ways to buy are its defaults; see that the minutes are those without the silence.",
+    "Two zones and both ways to buy are its defaults; wild minutes may need `mends=20`; see that the minutes are those without the silence.",
     "Too dear? Look at the quantile of the forecast that it carries. Missed hours? Look at the busiest minute.",
 )
 def the_plan(**scenario: Any) -> Properties:
