@@ -67,27 +67,31 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
             yield client
         return
     count = workers or machine()["cores"]
-    with (
-        distributed.LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
-        ) as local,
-        distributed.Client(local) as client,
-    ):
+    local = distributed.LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.ERROR,
+    )
 
-        def replace_closed() -> None:
-            for name, nanny in list(local.workers.items()):
-                if nanny.status in (Status.closed, Status.failed):
-                    del local.workers[name]
-            local.scale(count)
+    def replace_closed() -> None:
+        for name, nanny in list(local.workers.items()):
+            if nanny.status in (Status.closed, Status.failed):
+                del local.workers[name]
+        local.scale(count)
 
-        # Dask restarts a worker that dies, but gives up on one that dies while it starts.
-        keep = PeriodicCallback(replace_closed, 1000.0 * KEEP_S)
-        local.periodic_callbacks["keep"] = keep  # stopped with the cluster
-        local.loop.add_callback(keep.start)
-        yield client
+    # Dask restarts a worker that dies, but gives up on one that dies while it starts.
+    keep = PeriodicCallback(replace_closed, 1000.0 * KEEP_S)
+    local.periodic_callbacks["keep"] = keep  # stopped with the cluster
+    try:
+        with distributed.Client(local) as client:
+            client.loop.add_callback(keep.start)
+            yield client
+    finally:
+        try:
+            local.close()
+        except (RuntimeError, AssertionError) as error:  # a worker that dies now is no loss
+            logging.getLogger(__name__).warning("the local cluster did not close well: %s", error)
 
 
 def run_tasks(
