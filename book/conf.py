@@ -23,6 +23,7 @@ myst_url_schemes = {
     "http": None,
     "https": None,
     "slides": {"url": "slides/{{path}}.html", "title": "slides"},
+    "page": {"url": "../{{path}}.html", "title": "page"},
     "source": {"url": "_sources/notebooks/{{path}}.ipynb", "title": "notebook"},
 }
 

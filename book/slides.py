@@ -8,6 +8,7 @@ the slide that is open. A note's last sentence that points forward, ending in ``
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -98,6 +99,19 @@ def read(notebook: NotebookNode) -> list[Slide]:
     return slides
 
 
+def to_pages(markdown: str) -> str:
+    """The same text with links to other folders leading to the book's pages: a deck lies beside decks only.
+
+    >>> to_pages("[try](exercises/06_queueing.ipynb), [tree](../docs/which_model.md), [next](07_forecasting.ipynb)")
+    '[try](page:notebooks/exercises/06_queueing), [tree](page:docs/which_model), [next](07_forecasting.ipynb)'
+    """
+
+    def lead(match: re.Match[str]) -> str:
+        return f"](page:{posixpath.normpath(posixpath.join('notebooks', match[1]))})"
+
+    return re.sub(r"\]\(((?:[\w.-]+/)+\w+)\.(?:ipynb|md)\)", lead, markdown)
+
+
 def notes(paragraphs: list[str]) -> str:
     """The directive for the speaker's notes."""
     return ":::{revealjs-notes}\n" + "\n\n".join(paragraphs) + "\n:::"
@@ -107,11 +121,11 @@ def deck(notebook: NotebookNode) -> NotebookNode:
     """The slides of a chapter as a notebook: Markdown cells, and code cells of which only the output is seen."""
     cells = []
     for slide in read(notebook):
-        cells.append(new_markdown_cell("\n\n".join([slide.heading, *slide.body])))
+        cells.append(new_markdown_cell(to_pages("\n\n".join([slide.heading, *slide.body]))))
         if slide.outputs:
             cells.append(new_code_cell("...", outputs=slide.outputs, metadata=HIDDEN))
         if slide.notes:
-            cells.append(new_markdown_cell(notes(slide.notes)))
+            cells.append(new_markdown_cell(to_pages(notes(slide.notes))))
     for number, cell in enumerate(cells, 1):
         cell.id = f"s{number:03d}"
     made = new_notebook(cells=cells, metadata=dict(notebook.metadata))

@@ -15,13 +15,16 @@ import numpy as np
 import PIL.Image
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
+from matplotlib.collections import PolyCollection
+from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+HATCHES = (None, "//", "..", "xx")
 
 STYLE: Any = {
     "figure.figsize": (7.0, 3.6),
@@ -88,7 +91,13 @@ def band(ax: Axes, x: ArrayLike, lower: ArrayLike, upper: ArrayLike, *, label: s
 
 
 def points(
-    ax: Axes, x: ArrayLike, y: ArrayLike, *, label: str, interval: Sequence[ArrayLike] | None = None
+    ax: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    label: str,
+    interval: Sequence[ArrayLike] | None = None,
+    marker: str = "o",
 ) -> Axes:
     """Measured points, with an error bar where ``interval = (lower, upper)`` is given."""
     y = np.asarray(y, dtype=float)
@@ -96,7 +105,8 @@ def points(
     if interval is not None:
         lower, upper = (np.asarray(bound, dtype=float) for bound in interval)
         error = np.clip(np.array([y - lower, upper - y]), 0.0, None)
-    ax.errorbar(np.asarray(x), y, yerr=error, fmt="o", ms=4, capsize=3, color="black", label=label)
+    look: Any = {"fmt": marker, "ms": 4, "capsize": 3, "color": "black"}
+    ax.errorbar(np.asarray(x), y, yerr=error, label=label, **look)
     return ax
 
 
@@ -108,7 +118,7 @@ def ecdf(ax: Axes, values: ArrayLike, *, label: str) -> Axes:
 
 
 def alike(ax: Axes) -> list[tuple[str, ...]]:
-    """Labels of the lines in ``ax`` that nothing but colour tells apart: dashes, marker and width agree.
+    """Labels of what nothing but colour tells apart in ``ax``: lines by dashes, marker and width, areas by hatch.
 
     >>> ax = axes("Two lines", "x", "y")
     >>> for label in ("a", "b"):
@@ -119,15 +129,35 @@ def alike(ax: Axes) -> list[tuple[str, ...]]:
     looks: dict[tuple[object, ...], list[str]] = {}
     for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
         line = handle.lines[0] if isinstance(handle, ErrorbarContainer) else handle
+        area = handle.patches[0] if isinstance(handle, BarContainer) else handle
         if isinstance(line, Line2D):
             dashes = line._unscaled_dash_pattern  # type: ignore[attr-defined]
             look = (str(dashes), str(line.get_marker()), line.get_linewidth())
             looks.setdefault(look, []).append(label)
+        elif isinstance(area, Rectangle | PolyCollection):
+            looks.setdefault(("area", area.get_hatch()), []).append(label)
     return [tuple(labels) for labels in looks.values() if len(labels) > 1]
 
 
-def show(panel: Axes | Sequence[Axes], alt: str) -> None:
-    """Display the figure that ``panel`` belongs to, as PNG with its alternative text.
+def read_off(ax: Axes, at: float) -> Axes:
+    """Mark ``x = at`` in ``ax`` and print into each line's label its value there (linear between its points).
+
+    >>> ax = axes("A line", "x", "y")
+    >>> _ = ax.plot([0, 10], [0, 5], label="half")
+    >>> [line.get_label() for line in read_off(ax, 4).get_lines()][:1]
+    ['half: 2']
+    """
+    for line in ax.get_lines():
+        x, y = (np.asarray(values, dtype=float) for values in line.get_data())
+        value = float(np.interp(at, x, y))
+        line.set_label(f"{line.get_label()}: {value:.3g}")
+        ax.plot([at], [value], "o", color=line.get_color(), label="")
+    ax.axvline(at, color="black", linestyle=":", lw=1)
+    return ax
+
+
+def picture(panel: Axes | Sequence[Axes], alt: str) -> Any:
+    """The figure that ``panel`` belongs to, as an `IPython.display.Image` with its alternative text.
 
     The PNG has a palette of 128 colours: a third of the size, no difference to the eye.
 
@@ -136,7 +166,7 @@ def show(panel: Axes | Sequence[Axes], alt: str) -> None:
     ValueError
         ``alt`` is empty or only a word: it must say what the figure shows.
     """
-    from IPython.display import Image, display
+    from IPython.display import Image
 
     if len(alt.split()) < 5:
         raise ValueError(f"the alternative text must say what the figure shows, got {alt!r}")
@@ -151,4 +181,11 @@ def show(panel: Axes | Sequence[Axes], alt: str) -> None:
     figure.savefig(drawn, format="png", dpi=STYLE["figure.dpi"])
     few_colours = PIL.Image.open(drawn).convert("RGB").quantize(128, dither=PIL.Image.Dither.NONE)
     few_colours.save(buffer, format="png", optimize=True)
-    display(Image(buffer.getvalue(), format="png", alt=alt), metadata={"image/png": {"alt": alt}})
+    return Image(buffer.getvalue(), format="png", alt=alt)
+
+
+def show(panel: Axes | Sequence[Axes], alt: str) -> None:
+    """Display the `picture` of a figure."""
+    from IPython.display import display
+
+    display(picture(panel, alt), metadata={"image/png": {"alt": alt}})

@@ -88,6 +88,7 @@ def _gpu_readings() -> dict[str, Callable[[], float]]:
     device = nvml.nvmlDeviceGetHandleByIndex(0)
     readings: dict[str, Callable[[], float]] = {
         "gpu_percent": lambda: float(nvml.nvmlDeviceGetUtilizationRates(device).gpu),
+        "gpu_clock_mhz": lambda: float(nvml.nvmlDeviceGetClockInfo(device, nvml.NVML_CLOCK_SM)),
         "gpu_memory_mib": lambda: nvml.nvmlDeviceGetMemoryInfo(device).used / MIB,
         "gpu_power_w": lambda: nvml.nvmlDeviceGetPowerUsage(device) / 1000,
     }
@@ -97,6 +98,25 @@ def _gpu_readings() -> dict[str, Callable[[], float]]:
         except nvml.NVMLError:
             del readings[column]
     return readings
+
+
+def gpu_energy_j() -> float | None:
+    """Energy that the first GPU has used since its driver was loaded (J); None where NVML has no such counter.
+
+    The difference of two readings is the energy of what ran between them, idle power included. A reading of
+    ``gpu_power_w`` is a mean over up to a second, so that sums of it lag behind short work.
+
+    >>> gpu_energy_j() is None or gpu_energy_j() > 0
+    True
+    """
+    nvml = _nvml()
+    if nvml is None:
+        return None
+    device = nvml.nvmlDeviceGetHandleByIndex(0)
+    try:
+        return float(nvml.nvmlDeviceGetTotalEnergyConsumption(device)) / 1000
+    except nvml.NVMLError:
+        return None
 
 
 def peak_mib() -> float:
@@ -249,7 +269,8 @@ class Sampler:
             ``whole_machine`` also ``core0_percent`` and so on, every core's use by all processes (in ticks of
             10 ms), ``received_mib_s`` and, where the system counts them, ``read_mib_s`` and ``written_mib_s`` of
             the disks; and, where NVML reports them,
-            ``gpu_percent`` (share of the time with a kernel running), ``gpu_memory_mib`` and
+            ``gpu_percent`` (share of the time with some kernel running: one that fills a single block and one
+            that fills the device read the same), ``gpu_clock_mhz`` of its processors, ``gpu_memory_mib`` and
             ``gpu_power_w`` of the whole GPU.
         """
         names = ["t_s", "cpu_percent", "memory_mib", "sent_mib_s"]

@@ -18,7 +18,7 @@ def chromium():
     """Start the Chromium of the machine; playwright's own download is not needed."""
     api = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[book]'")
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    require(program, "Chromium", "apt-get install chromium")
+    require(program, "Chromium", "apt-get install chromium fonts-noto-cjk")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root with its sandbox
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=flags)

@@ -118,14 +118,27 @@ class Notebook:
             if position > panel.evaluate("e => e.scrollHeight"):
                 return len(figures), formulas, unreadable
 
+    def find(self, selector, text):
+        """The first such element with ``text`` in it, looked for from top to bottom, in view.
+
+        JupyterLab keeps only the cells near the view in the page.
+        """
+        panel = self.page.locator(".jp-WindowedPanel-outer:visible").first
+        found = self.page.locator(selector, has_text=text).first
+        position = 0
+        while True:
+            panel.evaluate("(e, y) => { e.scrollTop = y }", position)
+            self.page.wait_for_timeout(200)
+            if found.count():
+                found.scroll_into_view_if_needed()
+                return found
+            position += 500
+            if position > panel.evaluate("e => e.scrollHeight"):
+                raise LookupError(f"no {selector} with {text!r} in {self.file.name}")
+
     def cell(self, text):
-        """The code cell with ``text`` in it, scrolled into view from the top of the notebook."""
-        self.page.locator(".jp-WindowedPanel-outer:visible").first.evaluate(
-            "e => { e.scrollTop = 0 }"
-        )
-        found = self.page.locator(".jp-CodeCell", has_text=text).first
-        found.scroll_into_view_if_needed()
-        return found
+        """The code cell with ``text`` in it."""
+        return self.find(".jp-CodeCell", text)
 
     def fill(self, text, source):
         """Replace the cell that has ``text`` in it, as a learner fills an exercise, and run it."""
@@ -136,13 +149,11 @@ class Notebook:
         self.page.keyboard.press("Shift+Enter")
 
     def move_slider(self, label, steps):
-        """Move the slider with this label by arrow keys (left where ``steps`` is negative); its new readout."""
-        slider = self.page.locator(".widget-slider", has_text=label).first
-        handle = slider.locator("[role=slider]")
+        """Move the slider with this label by arrow keys (left where ``steps`` is negative)."""
+        handle = self.find(".widget-slider", label).locator("[role=slider]")
         handle.focus()
         for _ in range(abs(steps)):
             handle.press("ArrowRight" if steps > 0 else "ArrowLeft")
-        return slider.locator(".widget-readout").inner_text()
 
 
 def errors(notebook):

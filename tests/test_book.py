@@ -17,10 +17,11 @@ from capkit.datasets import project_root
 
 pytestmark = pytest.mark.browser
 ROOT = project_root()
-#: text, tables, code, figures, formulas, slides
+#: text, tables, a drawing, code, figures, formulas, slides
 EACH_KIND = (
     "index.html",
     "notebooks/glossary.html",
+    "docs/which_model.html",
     "notebooks/01_why_capacity_planning.html",
     "slides/01_why_capacity_planning.html",
 )
@@ -153,7 +154,7 @@ def test_phone_shows_every_page_without_scrolling_sideways(html, browser):
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
     visit(page, html / "index.html")
     page.get_by_label("Toggle primary sidebar").click()
-    page.get_by_role("dialog").get_by_role("link", name="06 Queueing").click()
+    page.get_by_role("dialog").get_by_role("link", name="06 Queueing", exact=True).click()
     page.get_by_role("heading", name="06 Queueing").wait_for()
     page.close()
 

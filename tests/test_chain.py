@@ -2,8 +2,10 @@
 
 import json
 
+import nbformat
 import pandas as pd
 import pytest
+from test_prose import prose
 
 from capkit import course, datasets
 from capkit.course.run import run_chapters
@@ -67,6 +69,14 @@ def test_the_forecast_scales_with_the_load(scenario):
     scaled = course.load(folder, "07_forecasting").table("forecast")
     usual = course.reference("07_forecasting").table("forecast")
     pd.testing.assert_series_equal(scaled["mean_rps"], 1.5 * usual["mean_rps"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("chapter", CHAIN)
+def test_every_number_in_prose_holds_here_too(scenario, chapter):
+    folder, _, _ = scenario
+    executed = nbformat.read(folder / f"{chapter}.ipynb", as_version=4)
+    bad = [f"{s.number} in ...{s.words}" for s in prose(executed, chapter).unsupported()]
+    assert not bad, f"no longer true under other parameters: {bad}"
 
 
 @pytest.mark.more

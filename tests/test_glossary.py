@@ -85,3 +85,10 @@ def test_every_row_is_introduced_where_it_says(row):
 def test_rows_are_in_the_order_of_the_alphabet():
     terms = [row.term.lower() for row in ROWS]
     assert terms == sorted(set(terms))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_chapter_links_to_the_glossary_once_at_its_top(chapter):
+    linked = [number for number, text in PROSE[chapter].items() if "(glossary.md)" in text]
+    assert linked == [min(PROSE[chapter])]
+    assert PROSE[chapter][linked[0]].count("[glossary](glossary.md)") == 1

@@ -1,91 +1,436 @@
-"""The device benchmark: the whole command on the CPU with small sizes, and its choice of back end."""
+"""The device benchmark: the whole command on the CPU with small sizes, its counts, checks and choices."""
 
 import json
+import os
 import subprocess
 import sys
+from importlib.util import find_spec
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from capkit import gpubench
-from capkit.training import count_cnn
+from capkit.datasets import data_dir
+from capkit.gpubench import backends, ceilings, command, measure, networks, timing
+from capkit.serving.device import Device
+from capkit.training import build_cnn, count_cnn, predict_float64
 
+OPTIONAL = (int, float, type(None))
 REPORT = {
     "schema": str,
+    "measured_on": str,
     "backend": str,
+    "execution": str,
     "versions": dict,
     "device": str,
     "gpu_seen": bool,
     "machine": dict,
     "quick": bool,
-    "flops_per_image": int,
-    "correctness": dict,
+    "seconds": float,
+    "networks": dict,
+    "correctness": list,
+    "ceilings": list,
     "results": list,
+    "left_out": list,
+}
+TIMES = {f"{name}_ms": float for name in ("median", "low", "high")}
+CEILING = {
+    **{"name": str, "dtype": str, "size": int, **TIMES, "rate_per_s": float},
+    **{"usage": dict, "relative_error": OPTIONAL},
+}
+CORRECTNESS = {
+    **{"network": str, "precision": str, "against": str, "images": int, "relative_error": float},
+    **{"loss_relative_error": float, "tolerance": float, "ok": bool},
 }
 RESULT = {
-    "kind": str,
-    "batch_size": int,
-    "median_ms": float,
-    "low_ms": float,
-    "high_ms": float,
-    "p99_ms": float,
-    "calls": int,
-    "examples_per_s": float,
-    "mean_usage": dict,
+    **{"network": str, "precision": str, "kind": str, "batch_size": int, "calls": int, **TIMES},
+    **{"p99_ms": float, **{f"row_{name}": kind for name, kind in TIMES.items()}},
+    **{"examples_per_s": float, "copy_in_ms": float, "copy_out_ms": OPTIONAL},
+    **{"device_memory_mib": OPTIONAL, "energy_j_per_1000": OPTIONAL, "usage": dict},
+    **{"floor_ms": float, "bound": str, "floor_percent": float},
 }
+LEFT_OUT = {"network": str, "precision": str, "kind": str, "batch_size": int, "reason": str}
+HALF = {True: "mixed_float16", False: "mixed_bfloat16"}
+
+
+def assert_fields(found, wanted):
+    assert set(found) == set(wanted)
+    for name, kind in wanted.items():
+        assert isinstance(found[name], kind), name
 
 
 def check_report(report):
-    assert {name: type(value) for name, value in report.items()} == REPORT
+    assert_fields(report, REPORT)
     assert report["schema"] == gpubench.SCHEMA
-    assert report["correctness"]["ok"] is True
-    assert report["correctness"]["largest_difference"] <= report["correctness"]["tolerance"]
-    assert report["flops_per_image"] == count_cnn()["flops_per_image"].sum()
-    for result in report["results"]:
-        assert {name: type(value) for name, value in result.items()} == RESULT
-        assert 0 < result["low_ms"] <= result["median_ms"] <= result["high_ms"] <= result["p99_ms"]
-        assert result["calls"] >= 5
-        assert result["examples_per_s"] == pytest.approx(
-            1e3 * result["batch_size"] / result["median_ms"], rel=1e-3
-        )
+    assert {"keras", "numpy", report["backend"]} <= set(report["versions"])
+    assert report["networks"]["course"]["flops_per_image"] == count_cnn()["flops_per_image"].sum()
+    for row in report["correctness"]:
+        assert_fields(row, CORRECTNESS)
+        assert row["ok"]
+        assert max(row["relative_error"], row["loss_relative_error"]) <= row["tolerance"]
+    for row in report["ceilings"]:
+        assert_fields(row, CEILING)
+        assert row["rate_per_s"] > 0
+    half = HALF[report["gpu_seen"]].removeprefix("mixed_")
+    assert [(row["name"], row["dtype"]) for row in report["ceilings"]] == [
+        *(("copy", "float32"), ("product", "float32"), ("product", half)),
+        ("small product", "float32"),
+    ]
+    for row in report["left_out"]:
+        assert_fields(row, LEFT_OUT)
+    limits = {
+        row["dtype"]: row["rate_per_s"] for row in report["ceilings"] if row["name"] == "product"
+    }
+    for row in report["results"]:
+        check_result(row, limits, report["ceilings"][0]["rate_per_s"], report["networks"])
+
+
+def check_result(row, limits, copy, counts):
+    inference = row["kind"] == "inference"
+    assert_fields(row, {**RESULT, **({"quantiles_ms": list} if inference else {})})
+    assert 0 < row["low_ms"] <= row["median_ms"] <= row["high_ms"] <= row["p99_ms"]
+    assert 0 < row["row_low_ms"] <= row["row_median_ms"] <= row["row_high_ms"]
+    assert row["calls"] >= 5
+    assert (row["copy_out_ms"] is not None) == inference
+    size, work = row["batch_size"], counts[row["network"]]
+    rate = 1e3 * size / row["row_median_ms"]
+    assert row["examples_per_s"] == pytest.approx(rate, rel=1e-3)
+    assert row["floor_percent"] == pytest.approx(
+        100 * row["floor_ms"] / row["row_median_ms"], rel=1e-3
+    )
+    if inference:
+        quantiles = row["quantiles_ms"]
+        assert len(quantiles) == 101
+        assert quantiles == sorted(quantiles)
+        assert quantiles[50] == row["median_ms"]
+        compute = size * work["flops_per_image"] / limits[row["precision"].removeprefix("mixed_")]
+        memory = (4 * work["parameters"] + size * (3136 + 40)) / copy
+        assert row["floor_ms"] == pytest.approx(1e3 * max(compute, memory), rel=1e-3)
+        assert row["bound"] == ("compute" if compute > memory else "memory")
+
+
+def run_command(out, **environment):
+    line = [sys.executable, "-m", "capkit", "gpu-bench", "--quick", "--out", str(out)]
+    env = {**os.environ, **environment}
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=env)
 
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench") / "cpu.json"
-    command = [sys.executable, "-m", "capkit", "gpu-bench", "--quick", "--out", str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    return run, out
+    return run_command(out), out
 
 
 def test_whole_command_runs_and_its_report_has_the_schema(quick_run):
     run, out = quick_run
-    assert run.returncode == 0
     assert run.stderr == ""
-    assert "right" in run.stdout.splitlines()[-1]
+    assert run.returncode == 0, run.stdout
     report = json.loads(out.read_text())
     check_report(report)
     assert report["quick"] is True
-    assert report["gpu_seen"] or "no GPU seen" in run.stdout
-    found = {(result["kind"], result["batch_size"]) for result in report["results"]}
-    assert found == {(k, b) for k in ("inference", "training") for b in (1, 8)}
+    assert report["gpu_seen"] or "no GPU seen: with one" in run.stdout
+    assert run.stdout.count(": right\n") == 4
+    found = {
+        tuple(row[k] for k in ("network", "precision", "kind", "batch_size"))
+        for row in report["results"]
+    }
+    assert report["left_out"] == []
+    assert found == {
+        (network, precision, kind, size)
+        for network, size in (("course", 1), ("course", 8), ("large", 1))
+        for precision in ("float32", HALF[report["gpu_seen"]])
+        for kind in ("inference", "training")
+    }
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_whole_command_runs_on_other_back_ends(backend, tmp_path):
+    if not find_spec(backend):
+        pytest.skip(f"{backend} is not installed: python -m pip install {backend}")
+    out = tmp_path / "report.json"
+    run = run_command(out, KERAS_BACKEND=backend)
+    assert run.returncode == 0, run.stdout + run.stderr
+    report = json.loads(out.read_text())
+    check_report(report)
+    assert report["backend"] == backend
+    assert len(report["results"]) == 12
 
 
 def test_shipped_reports_have_the_schema_and_are_full_runs_on_a_gpu():
-    for path in sorted((gpubench.data_dir() / "gpu").glob("*.json")):
-        report = json.loads(path.read_text())
+    for path in sorted((data_dir() / "gpu").glob("*.json")):
+        report = gpubench.read(path)
         check_report(report)
         assert report["gpu_seen"]
         assert not report["quick"]
+        assert report["seconds"] < 480
 
 
-def test_committed_reports_become_one_table(quick_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpubench, "data_dir", lambda: tmp_path)
-    assert gpubench.committed().empty
-    (tmp_path / "gpu").mkdir()
-    (tmp_path / "gpu" / "one.json").write_bytes(quick_run[1].read_bytes())
-    table = gpubench.committed()
-    assert len(table) == 4
+def test_few_packages_are_needed():
+    """A GPU machine without a network seldom has more than these."""
+    needless = (
+        "scipy",
+        "statsmodels",
+        "numba",
+        "matplotlib",
+        "pulp",
+        "pooch",
+        "papermill",
+        "tensorflow",
+    )
+    code = f"import sys, capkit.gpubench; print([m for m in {needless} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+# --- the networks, counted and computed by hand
+
+
+def test_count_agrees_with_the_course_s_table():
+    work = networks.count(build_cnn())
+    table = count_cnn()
+    assert work.parameters == table["parameters"].sum()
+    assert work.flops == table["flops_per_image"].sum()
+    assert work.first_flops == table.at["conv", "flops_per_image"]
+
+
+def test_large_network_s_work_is_what_its_shapes_say():
+    work = networks.count(networks.build("large", "float32"))
+    conv, conv_2 = 26**2 * 128 * (2 * 9 + 1), 24**2 * 256 * (2 * 9 * 128 + 1)
+    hidden, digit = 256 * (2 * 12**2 * 256 + 1), 10 * (2 * 256 + 1)
+    assert work.flops == conv + conv_2 + hidden + digit
+    assert work.parameters == 10 * 128 + (9 * 128 + 1) * 256 + (144 * 256 + 1) * 256 + 257 * 10
+
+
+def test_float64_outputs_of_the_course_s_cnn_are_those_of_the_formula():
+    model = build_cnn()
+    images = np.random.default_rng(3).random((5, 28, 28, 1))
+    expected = predict_float64(model.get_weights(), images)
+    assert networks.float64_outputs(model, images) == pytest.approx(expected, rel=1e-12)
+
+
+def test_float64_outputs_refuse_a_layer_that_they_do_not_know():
+    layer = type("Dropout", (), {"get_weights": lambda self: []})()
+    with pytest.raises(ValueError, match="got a Dropout"):
+        networks.float64_outputs(SimpleNamespace(layers=[layer]), np.zeros((1, 28, 28, 1)))
+
+
+def test_mixed_precision_keeps_weights_and_the_last_layer_in_float32():
+    model = networks.build("large", "mixed_float16")
+    assert {layer.compute_dtype for layer in model.layers[:-1]} == {"float16"}
+    assert model.layers[-1].compute_dtype == "float32"
+    assert {variable.dtype for variable in model.weights} == {"float32"}
+    assert networks.build("course", "float32").layers[0].compute_dtype == "float32"
+
+
+# --- a check that can fail
+
+
+@pytest.fixture(scope="module")
+def tensorflow():
+    return backends.TensorFlow()
+
+
+def test_wrong_outputs_are_found(tensorflow, monkeypatch):
+    rng = np.random.default_rng(1)
+    assert measure.check(tensorflow, "course", "float32", rng)["ok"]
+    right = tensorflow.get
+    monkeypatch.setattr(tensorflow, "get", lambda tensor: right(tensor)[::-1])
+    row = measure.check(tensorflow, "course", "float32", rng)
+    assert row["relative_error"] > 0.05
+    assert row["loss_relative_error"] < 1e-4
+    assert not row["ok"]
+    monkeypatch.setattr(tensorflow, "get", lambda tensor: right(tensor) * np.nan)
+    assert not measure.check(tensorflow, "course", "float32", rng)["ok"]
+
+
+def test_wrong_loss_is_found(tensorflow, monkeypatch):
+    monkeypatch.setattr(tensorflow, "training", lambda *given: lambda *batch: {"loss": 2.0})
+    row = measure.check(tensorflow, "course", "float32", np.random.default_rng(1))
+    assert row["relative_error"] < 1e-5
+    assert not row["ok"]
+
+
+def test_training_step_learns(tensorflow):
+    rng = np.random.default_rng(1)
+    model = networks.build("course", "mixed_bfloat16")
+    batch = [tensorflow.put(array) for array in measure.draw(rng, 32)]
+    step = tensorflow.training(model, *batch)
+    losses = [float(step(*batch)["loss"]) for _ in range(40)]
+    assert losses[-1] < losses[0] / 1.5
+
+
+def test_product_s_error_tells_the_precision(tensorflow):
+    errors = {
+        dtype: ceilings.measure_product(tensorflow, "product", dtype, 64, 0.01)["relative_error"]
+        for dtype in ("float32", "bfloat16")
+    }
+    assert errors["float32"] < 1e-6
+    assert 1e-4 < errors["bfloat16"] < 1e-2
+    chained = ceilings.measure_product(tensorflow, "small", "float32", 16, 0.01, chain=50)
+    assert chained["relative_error"] < 1e-4
+
+
+# --- timing, with a clock played by hand
+
+
+class Played:
+    """A clock that only calls move: ``call_s`` in a row, more if each is awaited."""
+
+    def __init__(self, monkeypatch, call_s):
+        self.now, self.call_s, self.waited = 0.0, call_s, []
+        monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: self.now))
+
+    def call(self, index):
+        self.now += self.call_s
+        return index
+
+
+def test_calls_in_a_row_fill_the_time_and_their_results_are_let_go(monkeypatch):
+    played = Played(monkeypatch, call_s=0.0001)
+    row = timing.in_a_row(played.call, played.waited.append, call_s=0.001, block_s=0.1)
+    assert row.calls == 5 * 200
+    assert played.waited == [list(range(12, 20)), *[list(range(192, 200))] * timing.REPEATS]
+    assert row.seconds == pytest.approx(0.0001)
+    assert {"cpu_percent", "memory_mib"} <= set(row.usage)
+
+
+def test_slow_call_is_made_once_a_repeat(monkeypatch):
+    played = Played(monkeypatch, call_s=2.0)
+    row = timing.in_a_row(played.call, played.waited.append, call_s=2.0, block_s=0.1)
+    assert played.waited == [[0]] * timing.REPEATS
+    assert row.seconds == pytest.approx(2.0)
+
+
+def test_awaited_calls_are_at_least_so_many():
+    waited = []
+    seconds = timing.awaited_s(lambda index: index, waited.append, 0.0)
+    assert waited == [0, 1, 2, 3, 4]
+    assert (seconds > 0).all()
+
+
+# --- what is left out says why
+
+
+class Fake:
+    """A network whose call takes ``image_s`` an image by its row, or fails."""
+
+    def __init__(self, monkeypatch, image_s, fails=()):
+        def measure_row(backend, model, kind, size, rng, block_s):
+            if (kind, size) in fails:
+                raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nand a long dump")
+            return {"kind": kind, "batch_size": size, "row_median_ms": 1e3 * image_s * size}
+
+        monkeypatch.setattr(measure, "measure_row", measure_row)
+
+    def run(self, budget_s=100.0):
+        rows = measure.Rows()
+        effort = measure.Effort({"course": (1, 32, 256)}, 0.0, budget_s, 1, 1)
+        limits = {"copy": 1e9, "float32": 1e9}
+        clock = measure.Clock(budget_s)
+        list(measure.measure_network(None, "course", "float32", limits, effort, clock, None, rows))
+        return rows
+
+
+def test_sizes_beyond_the_limit_of_a_call_are_left_out(monkeypatch):
+    rows = Fake(monkeypatch, image_s=0.03).run()
+    assert [row["batch_size"] for row in rows.results] == [1, 32] * 2
+    assert [row["reason"] for row in rows.left_out] == [
+        "a call would take some 7.7 s, more than 2"
+    ] * 2
+
+
+def test_device_out_of_memory_is_told_and_the_rest_goes_on(monkeypatch):
+    rows = Fake(monkeypatch, image_s=1e-5, fails=[("inference", 256)]).run()
+    assert len(rows.results) == 5
+    assert rows.left_out[0]["reason"] == "out of memory: RESOURCE_EXHAUSTED: Out of memory"
+
+
+def test_used_up_budget_is_told(monkeypatch):
+    rows = Fake(monkeypatch, image_s=1e-5).run(budget_s=0.0)
+    assert rows.results == []
+    assert {row["reason"] for row in rows.left_out} == {"the 0 s of the benchmark were used up"}
+
+
+def test_floor_takes_the_longer_of_the_two():
+    work = networks.Work(parameters=100, flops=1000, first_flops=10)
+    row = {"kind": "inference", "batch_size": 2, "row_median_ms": 10.0}
+    found = measure.add_floor(row, work, {"copy": 1e9, "float32": 1e6}, "float32")
+    assert (found["bound"], found["floor_ms"], found["floor_percent"]) == ("compute", 2.0, 20.0)
+    found = measure.add_floor(row, work, {"copy": 1e6, "float16": 1e9}, "mixed_float16")
+    assert found["bound"] == "memory"
+    assert found["floor_ms"] == pytest.approx((400 + 2 * 3176) / 1e3)
+
+
+# --- records beside one's own figures
+
+
+def synthetic(quick_report, folder, device, **changes):
+    """A report of a device that nobody has, from the one of this CPU: only for these tests."""
+    report = json.loads(quick_report.read_text()) | {"device": device, "gpu_seen": True, **changes}
+    (folder / f"{device.replace(' ', '_')}.json").write_text(json.dumps(report))
+    return report
+
+
+def test_folder_of_reports_becomes_one_table(quick_run, tmp_path):
+    assert gpubench.committed(tmp_path).empty
+    assert "whole_ms" in gpubench.committed(tmp_path / "none")
+    synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    synthetic(quick_run[1], tmp_path, "A H200")
+    table = gpubench.committed(tmp_path)
+    assert len(table) == 24
     assert set(table["kind"]) == {"inference", "training"}
+    first = table.iloc[0]
+    copies = first["copy_in_ms"] + first["copy_out_ms"]
+    assert first["whole_ms"] == pytest.approx(first["median_ms"] + copies)
+
+
+def test_recorded_device_stands_beside_the_own_figures(quick_run, tmp_path):
+    report = synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    records = gpubench.committed(tmp_path)
+    own = pd.Series({1: 10.0, 16: 90.0}, name="CPU")
+    table = gpubench.beside(own, records, "examples_per_s", "training")
+    rates = {
+        row["batch_size"]: row["examples_per_s"]
+        for row in report["results"]
+        if (row["network"], row["precision"], row["kind"]) == ("course", "float32", "training")
+    }
+    assert table.index.tolist() == [1, 8, 16]
+    assert table["CPU"].tolist() == [10.0, "not measured", 90.0]
+    named = f"H100 ({report['backend']})"
+    assert table[named].tolist() == [rates[1], rates[8], "not measured"]
+    assert table["H200"].tolist() == ["not measured"] * 3
+
+
+def test_recorded_times_are_those_that_an_emulated_device_draws(quick_run, tmp_path):
+    synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    rows = gpubench.of_device(gpubench.committed(tmp_path), "H100", "inference")
+    path = tmp_path / "times.csv"
+    gpubench.service_times(rows).to_csv(path, index=False)
+    device = Device.parse(f"slots=1,profile={path}")
+    assert 1e3 * device.recorded.seconds(8, 0.5) == pytest.approx(rows.at[8, "whole_ms"])
+    assert gpubench.service_times(rows.head(0)).empty
+    slowest = rows.at[1, "quantiles_ms"][-1] + rows.at[1, "whole_ms"] - rows.at[1, "median_ms"]
+    assert 1e3 * device.recorded.seconds(1, 1.0) == pytest.approx(slowest)
+
+
+def test_rate_within_a_limit():
+    sizes, times = [1, 32, 256], [0.5, 1.0, 30.0]
+    assert gpubench.rate_within(sizes, times, 60.0) == 32_000.0
+    assert gpubench.rate_within(sizes, [0.5, 1.0, 3.0], 60.0) == pytest.approx(256e3 / 3)
+    with pytest.raises(ValueError, match=r"the least is 0.5 ms a batch"):
+        gpubench.rate_within(sizes, times, 0.9)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"schema": "gpu_bench@1"}'])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match=r"x\.json must be a report with the schema gpu_bench@2"):
+        gpubench.committed(tmp_path)
+
+
+# --- the choice of back end, and wrong input
 
 
 @pytest.mark.parametrize(
@@ -99,35 +444,134 @@ def test_committed_reports_become_one_table(quick_run, tmp_path, monkeypatch):
 )
 def test_back_end_is_the_first_that_sees_a_gpu(monkeypatch, installed, gpus, expected):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(gpubench, "find_spec", lambda name: name in installed)
-    monkeypatch.setattr(gpubench, "_gpu_of", gpus.get)
+    monkeypatch.setattr(backends, "find_spec", lambda name: name in (*installed, "keras"))
+    monkeypatch.setattr(backends, "gpu_of", gpus.get)
     assert gpubench.choose_backend() == expected
 
 
 def test_back_end_named_by_the_environment_is_kept(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setattr(gpubench, "find_spec", lambda name: name == "jax")
-    monkeypatch.setattr(gpubench, "_gpu_of", lambda name: None)
+    monkeypatch.setattr(backends, "find_spec", lambda name: name in ("jax", "keras"))
+    monkeypatch.setattr(backends, "gpu_of", lambda name: None)
     assert gpubench.choose_backend() == ("jax", None)
-    monkeypatch.setattr(gpubench, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="none of jax is installed: python -m pip"):
         gpubench.choose_backend()
 
 
-def test_wrong_outputs_are_said_and_fail(monkeypatch, tmp_path, capsys):
+def test_keras_is_needed_and_named(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(backends, "find_spec", lambda name: name == "torch")
+    with pytest.raises(ModuleNotFoundError, match="Keras is not installed"):
+        gpubench.choose_backend()
+
+
+def test_unknown_back_end_is_refused_with_status_2(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    assert gpubench.main(["--out", str(tmp_path / "x.json")]) == 2
+    assert "one of tensorflow, jax, torch, or unset; it is 'theano'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ok", "reason", "status", "said"),
+    [
+        (True, "a call would take some 9.0 s, more than 2", 0, "0 rows in 1 s"),
+        (False, "too long", 1, "1 checks wrong, 0 rows failed"),
+        (True, "failed: RuntimeError: no memory", 1, "0 checks wrong, 1 rows failed"),
+    ],
+)
+def test_status_says_whether_all_was_right(monkeypatch, tmp_path, capsys, ok, reason, status, said):
     report = {
-        "gpu_seen": False,
-        "device": "a CPU",
-        "backend": "tensorflow",
-        "results": [{"kind": "training", "mean_usage": {}}],
-        "correctness": {"largest_difference": 0.5, "ok": False},
+        "correctness": [{"ok": ok}],
+        "left_out": [{"reason": reason}],
+        "results": [],
+        "seconds": 1.0,
     }
-    monkeypatch.setattr(gpubench, "benchmark", lambda quick: report)
-    assert gpubench.main(["--out", str(tmp_path / "x.json")]) == 1
-    assert "WRONG" in capsys.readouterr().out
+    monkeypatch.setattr(command, "benchmark", lambda quick, say: report)
+    assert gpubench.main(["--out", str(tmp_path / "x.json")]) == status
+    assert said in capsys.readouterr().out
+    assert json.loads((tmp_path / "x.json").read_text()) == report
 
 
-def test_missing_folder_is_refused_before_anything_runs(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("place", "said"), [("none/x.json", "there is no folder"), ("", "is a folder")]
+)
+def test_unusable_place_is_refused_before_anything_runs(tmp_path, capsys, place, said):
     with pytest.raises(SystemExit):
-        gpubench.main(["--out", str(tmp_path / "none" / "x.json")])
-    assert "there is no folder" in capsys.readouterr().err
+        gpubench.main(["--out", str(tmp_path / place)])
+    assert said in capsys.readouterr().err
+
+
+# --- what it costs
+
+CATALOGUE = pd.DataFrame(
+    {
+        "name": ["one", "eight", "other"],
+        "accelerator": ["H100", "H100", "T4"],
+        "accelerators": [1, 8, 1],
+        "on_demand_usd_h": [9.0, 64.0, 0.5],
+    }
+)
+MLPERF = pd.DataFrame(
+    {
+        "accelerator": ["H100-SXM-80GB", "H100", "H1000", "T4"],
+        "server_qps_per_accelerator": [60_000.0, 50_000.0, 1.0, 5_000.0],
+    }
+)
+
+
+def test_prices_by_hand(quick_run, tmp_path):
+    synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    records = gpubench.committed(tmp_path)
+    table = gpubench.price_accelerators(records, CATALOGUE, MLPERF, ["T4", "H100"], 1e6)
+    h100 = table.loc[gpubench.label(records, "H100")]
+    assert (h100["instance"], h100["usd_h"]) == ("eight", 8.0)
+    rows = gpubench.of_device(records, "H100", "inference")
+    rate = (1e3 * rows.index / rows["whole_ms"]).max()
+    assert h100["images_per_s"] == pytest.approx(rate)
+    assert h100["usd_per_million"] == pytest.approx(8e6 / 3600 / rate)
+    assert h100["gflop_per_s"] == pytest.approx(rate * 1_104_586 / 1e9)
+    assert h100["resnet50_images_per_s"] == 55_000
+    assert h100["resnet50_gflop_per_s"] == pytest.approx(418_000)
+    t4 = table.loc["T4"]
+    assert set(t4[["images_per_s", "usd_per_million", "gflop_per_s"]]) == {"not measured"}
+    assert t4["resnet50_usd_per_million"] == pytest.approx(0.5 / 3600 / 5_000 * 1e6)
+
+
+def test_unpriced_accelerator_and_a_limit_too_tight_are_refused(quick_run, tmp_path):
+    synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    records = gpubench.committed(tmp_path)
+    with pytest.raises(
+        ValueError, match="no price of a B200; accelerators in the catalogue: H100, T4"
+    ):
+        gpubench.price_accelerators(records, CATALOGUE, MLPERF, ["B200"], 50.0)
+    with pytest.raises(ValueError, match="relax the limit"):
+        gpubench.price_accelerators(records, CATALOGUE, MLPERF, ["H100"], 1e-6)
+
+
+def test_loads_of_recorded_devices(quick_run, tmp_path):
+    report = synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    report["results"][0]["usage"] |= {"gpu_percent": 99.0, "gpu_power_w": 121.0}
+    (tmp_path / "A_H100_80GB.json").write_text(json.dumps(report))
+    table = gpubench.loads(gpubench.committed(tmp_path), "inference")
+    first = table.loc[(f"H100 ({report['backend']})", "course", "float32", 1)]
+    assert first["gpu_percent"] == 99.0
+    assert first["gpu_power_w"] == 121.0
+    assert first["gpu_clock_mhz"] == "not measured"
+    assert first["floor_percent"] == report["results"][0]["floor_percent"]
+    assert (table.loc[("H200", "-", "-", "-")] == "not measured").all()
+    assert len(table) == 7
+
+
+def test_ceilings_of_recorded_devices(quick_run, tmp_path):
+    report = synthetic(quick_run[1], tmp_path, "A H100 80GB")
+    report["ceilings"][3]["usage"] |= {"gpu_percent": 100.0}
+    (tmp_path / "A_H100_80GB.json").write_text(json.dumps(report))
+    table = gpubench.limits(tmp_path)
+    name, small = f"H100 ({report['backend']})", report["ceilings"][3]
+    row = table.loc[(name, "small product", "float32", small["size"])]
+    assert row["gpu_percent"] == 100.0
+    assert row["g_per_s"] == pytest.approx(small["rate_per_s"] / 1e9)
+    assert row["gpu_power_w"] == "not measured"
+    assert (table.loc[("H200", "-", "-", "-")] == "not measured").all()
+    assert len(table) == 5

@@ -5,19 +5,11 @@ import time
 import urllib.error
 import urllib.request
 
-import nbformat
 import pytest
 from browser import chromium, open_page, watch
 from lab_page import Notebook, copy_course, errors, lab
-from nbformat.v4 import new_code_cell, new_notebook
 
 pytestmark = pytest.mark.browser
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-SLIDER = """
-import ipywidgets
-
-ipywidgets.interact(lambda load: print(f"wait {load / (100 - load):.2f}"), load=(1, 99))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +49,16 @@ def test_lab_opens_the_first_chapter_for_its_owner_only(course_copy):
     assert answer_of(contents) == 403
 
 
-@pytest.mark.parametrize("chapter", ["01_why_capacity_planning", "06_queueing"])
-def test_chapter_runs_by_the_menu(course_copy, browser, chapter):
+@pytest.fixture
+def page(browser):
+    opened = open_page(browser, viewport={"width": 1400, "height": 1000})
+    yield opened
+    opened.close()
+
+
+def open_and_run(page, course_copy, chapter):
+    """A chapter, run by the menu and looked at from top to bottom."""
     folder, address = course_copy
-    page = open_page(browser, viewport={"width": 1400, "height": 1000})
     wrong = watch(page, "http://127.0.0.1")
     notebook = Notebook(page, address, folder, f"notebooks/{chapter}.ipynb")
     ran = notebook.run_all()
@@ -71,30 +69,39 @@ def test_chapter_runs_by_the_menu(course_copy, browser, chapter):
     assert figures == len([o for c in code for o in c.outputs if "image/png" in o.get("data", {})])
     assert bool(formulas) == any("$" in c.source for c in ran.cells if c.cell_type == "markdown")
     assert not unreadable
-    page.get_by_role("heading", name="Next").wait_for()
+    notebook.find("h2", "Next")
     assert not [w for w in wrong if not w.startswith("console: ")]
-    page.close()
+    return notebook
 
 
-def test_a_cell_can_be_filled_and_answers(course_copy, browser):
+def test_the_first_chapter_runs_by_the_menu(page, course_copy):
+    open_and_run(page, course_copy, "01_why_capacity_planning")
+
+
+def test_chapter_06_runs_by_the_menu_and_its_slider_draws_anew(page, course_copy):
+    from playwright.sync_api import expect
+
+    notebook = open_and_run(page, course_copy, "06_queueing")
+    slider = notebook.find(".widget-slider", "utilisation")
+    figure = page.locator(".jp-CodeCell", has=slider).locator(".jp-OutputArea img")
+    page.locator(".widget-slider", has_text="0.85").wait_for()
+    before = figure.get_attribute("src")
+    notebook.move_slider("utilisation", 2)
+    page.locator(".widget-slider", has_text="0.92").wait_for()
+    expect(figure).not_to_have_attribute("src", before)
+    expect(figure).to_have_count(1)
+
+
+def test_an_exercise_is_filled_and_its_check_answers(page, course_copy):
     folder, address = course_copy
-    page = open_page(browser)
-    notebook = Notebook(page, address, folder, "notebooks/00_start_here.ipynb")
-    notebook.fill('run_dir = ""', "print(6 * 7)")
-    notebook.page.locator(".jp-OutputArea", has_text="42").first.wait_for()
-    page.close()
-
-
-def test_a_slider_moves(course_copy, browser):
-    pytest.importorskip("ipywidgets")
-    folder, address = course_copy
-    path = "notebooks/slider.ipynb"
-    cells = [new_code_cell(SLIDER.strip())]
-    nbformat.write(new_notebook(cells=cells, metadata=KERNEL), folder / path)
-    page = open_page(browser)
+    path = "notebooks/exercises/01_why_capacity_planning.ipynb"
     notebook = Notebook(page, address, folder, path)
-    notebook.menu("Run", "Run All Cells")
-    page.get_by_text("wait 1.00").wait_for()
-    assert notebook.move_slider("load", 40) == "90"
-    page.get_by_text("wait 9.00").wait_for()
-    page.close()
+    notebook.run_all()
+    for old, new, verdict in (("...", "40", False), ("40", "60", True)):
+        notebook.fill(f"bought = {old}", f"bought = {new}")
+        check = notebook.cell('exercises.check("01.2"')
+        check.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        check.locator(".jp-OutputArea", has_text="01.2").wait_for()
+        page.wait_for_timeout(1000)
+        assert ("Right." in check.locator(".jp-OutputArea").inner_text()) == verdict

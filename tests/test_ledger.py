@@ -17,6 +17,7 @@ from capkit.ledger import (
     lock_predictions,
     measure,
     measure_load,
+    play_recorded,
     read_ledger,
     read_lock,
     read_parts,
@@ -229,3 +230,50 @@ def test_wrong_input_is_a_clear_error(tmp_path, capsys, given, message):
         main(["ledger", "--out", str(tmp_path / "out"), *given])
     assert stopped.value.code != 0
     assert message in capsys.readouterr().err
+
+
+def test_recorded_device_of_constant_times_follows_m_d_1():
+    played = play_recorded([2.0, 2.0, 2.0], 0.5, 400.0, np.random.default_rng(1))
+    assert played["service_ms"] == pytest.approx(2.0)
+    assert played["service_cv2"] == pytest.approx(0.0, abs=1e-12)
+    assert played["rate_rps"] == pytest.approx(250.0)
+    assert played["mean_ms by formula"] == pytest.approx(3.0)
+    assert played["mean_ms by replay"] == pytest.approx(3.0, rel=0.02)
+    assert played["p99_ms by replay"] == pytest.approx(played["p99_ms by formula"], rel=0.05)
+    assert "mean_ms emulated" not in played
+
+
+def test_waits_scale_with_the_recorded_times():
+    slow, fast = (
+        play_recorded(scale * np.array([1.0, 2.0, 6.0]), 0.7, 20.0, np.random.default_rng(2))
+        for scale in (1.0, 0.01)
+    )
+    for name in (
+        "mean_ms by formula",
+        "p99_ms by formula",
+        "mean_ms by replay",
+        "p99_ms by replay",
+    ):
+        assert fast[name] == pytest.approx(0.01 * slow[name], rel=1e-6)
+    assert fast["service_cv2"] == pytest.approx(slow["service_cv2"])
+
+
+def test_recorded_device_is_emulated_in_its_own_time():
+    model = course.reference("04_training_benchmark").path("mnist_cnn")
+    played = play_recorded([0.1, 0.1], 0.5, 0.7, np.random.default_rng(3), model_dir=model)
+    assert played["mean_ms emulated"] >= 0.1
+    assert played["p99_ms emulated"] >= played["mean_ms emulated"]
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "load", "seconds", "message"),
+    [
+        ([], 0.5, 2.0, "one or more positive times"),
+        ([0.0, 1.0], 0.5, 2.0, "one or more positive times"),
+        ([1.0], 1.0, 2.0, "load must lie between 0 and 1, got 1.0"),
+        ([1.0], 0.5, 0.0, "hold fewer than 2 requests"),
+    ],
+)
+def test_impossible_recorded_devices_are_refused(times_ms, load, seconds, message):
+    with pytest.raises(ValueError, match=message):
+        play_recorded(times_ms, load, seconds, np.random.default_rng(1))

@@ -19,7 +19,7 @@ class FakeNVMLError(Exception):
 
 
 def fake_nvml(*, gpus=1, power=True, driver=True):
-    """The part of pynvml that is used, for a GPU at 37 % with 2,048 MiB in use and 312.5 W."""
+    """The part of pynvml that is used, for a GPU at 37 %, 1,980 MHz, with 2,048 MiB in use and 312.5 W."""
 
     def init():
         if not driver:
@@ -30,6 +30,11 @@ def fake_nvml(*, gpus=1, power=True, driver=True):
             raise FakeNVMLError("Not Supported")
         return 312_500
 
+    def energy_mj(handle):
+        if not power:
+            raise FakeNVMLError("Not Supported")
+        return 4_500
+
     return SimpleNamespace(
         NVMLError=FakeNVMLError,
         nvmlInit=init,
@@ -38,6 +43,9 @@ def fake_nvml(*, gpus=1, power=True, driver=True):
         nvmlDeviceGetName=lambda handle: "NVIDIA Test GPU",
         nvmlSystemGetDriverVersion=lambda: "580.1",
         nvmlDeviceGetUtilizationRates=lambda handle: SimpleNamespace(gpu=37, memory=5),
+        NVML_CLOCK_SM=1,
+        nvmlDeviceGetClockInfo=lambda handle, clock: {1: 1980}[clock],
+        nvmlDeviceGetTotalEnergyConsumption=energy_mj,
         nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(used=2048 * 2**20),
         nvmlDeviceGetPowerUsage=power_mw,
     )
@@ -86,6 +94,7 @@ def test_gpu_columns_carry_their_units(nvml):
         busy(0.05)
     frame = sampler.frame()
     assert (frame["gpu_percent"] == 37).all()
+    assert (frame["gpu_clock_mhz"] == 1980).all()
     assert (frame["gpu_memory_mib"] == 2048).all()
     assert (frame["gpu_power_w"] == 312.5).all()
 
@@ -100,8 +109,17 @@ def test_what_the_gpu_cannot_report_is_no_column(nvml):
         "memory_mib",
         "sent_mib_s",
         "gpu_percent",
+        "gpu_clock_mhz",
         "gpu_memory_mib",
     ]
+
+
+def test_energy_is_there_only_where_the_gpu_counts_it(nvml):
+    nvml()
+    assert telemetry.gpu_energy_j() == 4.5
+    for lacking in ({"power": False}, {"gpus": 0}, {"driver": False}):
+        nvml(**lacking)
+        assert telemetry.gpu_energy_j() is None
 
 
 def test_cpu_seconds_of_the_samples_are_the_process_s(nvml):

@@ -1,6 +1,6 @@
 """The course itself: products, parameters, the environment check, the notebooks and the command line."""
 
-from capkit.course.display import answer
+from capkit.course.display import answer, knob
 from capkit.course.exercises import own_predictions, predict, reveal
 from capkit.course.outline import outline
 from capkit.course.parameters import REGISTRY, Parameter, response_budget_s, used_parameters
@@ -24,6 +24,7 @@ __all__ = [
     "StaleProductError",
     "answer",
     "existing_run",
+    "knob",
     "load",
     "outline",
     "own_predictions",

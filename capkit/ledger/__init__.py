@@ -4,6 +4,7 @@ from capkit.ledger.command import main
 from capkit.ledger.lock import read_lock, write_lock
 from capkit.ledger.measurement import lock_path, measure, measure_load
 from capkit.ledger.predictions import LOADS, lock_predictions
+from capkit.ledger.recorded import play_recorded
 from capkit.ledger.report import entries, read_ledger, read_parts
 from capkit.ledger.subject import DEVICE, Subject, calibrate, device_subject
 
@@ -19,6 +20,7 @@ __all__ = [
     "main",
     "measure",
     "measure_load",
+    "play_recorded",
     "read_ledger",
     "read_lock",
     "read_parts",

@@ -161,8 +161,10 @@ class LoadTestResult:
         return not self.doubt
 
     def _require_answers(self) -> None:
+        from capkit.simulation import ShortRunError
+
         if not self.ok.any():
-            raise ValueError(f"there is no latency: {self.doubt}")
+            raise ShortRunError(f"there is no latency: {self.doubt}")
 
     def row(self) -> dict[str, Any]:
         """The figures of one load level, as a row of the sweep's table.

@@ -172,7 +172,7 @@ def summarize(calls: pd.DataFrame) -> pd.DataFrame:
 def _measure_here(
     base_path: str, batch_sizes: list[int], seconds: float, seed: int
 ) -> pd.DataFrame:
-    """`measure_configurations` in this process, without its checks and the recorded devices."""
+    """`measure_configurations` in this process, without its checks."""
     import pandas as pd
 
     from capkit import gpubench
@@ -185,7 +185,7 @@ def _measure_here(
         wanted.append((f"all cores, {count} threads", cores, count))
     wanted.append(("all cores, TensorFlow's defaults", cores, None))
     setups = [prepare(name, base_path, on, threads) for name, on, threads in wanted]
-    if gpu := gpubench._gpu_of("tensorflow"):
+    if gpu := gpubench.gpu_of("tensorflow"):
         setups.append(prepare(gpu, base_path, cores, None, gpu=True))
     table = summarize(time_calls(setups, batch_sizes, seconds, seed))
     on = pd.DataFrame([(s.name, len(s.cores), s.threads) for s in setups])
@@ -202,8 +202,8 @@ def measure_configurations(
 ) -> pd.DataFrame:
     """Time one model in process on one core, on all, with TensorFlow's thread settings, and on a GPU.
 
-    The GPU's row is there where TensorFlow sees one. Below stand the recorded devices, which ran the
-    course's CNN (`capkit.gpubench.committed`).
+    The GPU's row is there where TensorFlow sees one. Devices that others measured are in
+    `capkit.gpubench.committed`.
 
     Parameters
     ----------
@@ -230,10 +230,6 @@ def measure_configurations(
     RuntimeError
         The measuring process failed; the text has its last words.
     """
-    import pandas as pd
-
-    from capkit import gpubench
-
     sizes = [int(size) for size in batch_sizes]
     if not sizes or min(sizes) < 1 or not seconds > 0:
         raise ValueError(
@@ -242,9 +238,4 @@ def measure_configurations(
     latest_version(base_path)
     arguments = {"batch_sizes": sizes, "seconds": seconds, "seed": seed}
     measured = run_apart(f"{__name__}:_measure_here", {"base_path": str(base_path), **arguments})
-    measured = measured.astype({"cores": "Int64", "threads": "Int64"})
-    names = {"batch_size": "images", "median_ms": "service_ms", "examples_per_s": "images_per_s"}
-    recorded = gpubench.committed().query("kind == 'inference'").rename(columns=names)
-    recorded.insert(0, "configuration", "recorded: " + recorded["device"])
-    recorded = recorded.reindex(columns=measured.columns).astype(measured.dtypes)
-    return pd.concat([measured, recorded], ignore_index=True)
+    return measured.astype({"cores": "Int64", "threads": "Int64"})

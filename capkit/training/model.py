@@ -116,7 +116,7 @@ def build_cnn(*, filters: int = FILTERS, hidden_units: int = HIDDEN_UNITS) -> An
             layers.MaxPooling2D(POOL, name="pool"),
             layers.Flatten(name="flatten"),
             layers.Dense(hidden_units, activation="relu", name="hidden"),
-            layers.Dense(CLASSES, activation="softmax", name="digit"),
+            layers.Dense(CLASSES, activation="softmax", dtype="float32", name="digit"),
         ],
         name="mnist_cnn",
     )
