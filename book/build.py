@@ -53,10 +53,10 @@ def contents() -> str:
 
 
 def minutes() -> str:
-    """The table of what there is to read in each chapter, and the minutes that it takes."""
-    table = reading_time().round({"run_s": 0, "minutes": 0}).astype(int).reset_index()
-    names = [name.replace("_s", " (s)").replace("_", " ") for name in table]
-    lines = [f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
+    """The table of what there is to read and to run in each chapter, and the minutes that it takes."""
+    table = reading_time().drop(columns="formulas").round(0).astype(int).reset_index()
+    lines = ["| chapter | words | in code | figures | tables | run (s) | computed | stated |"]
+    lines.append("|---|" + "---:|" * (len(table.columns) - 1))
     lines += [f"| {' | '.join(map(str, row))} |" for row in table.itertuples(index=False)]
     return "\n".join(lines)
 

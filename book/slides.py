@@ -100,16 +100,16 @@ def read(notebook: NotebookNode) -> list[Slide]:
 
 
 def to_pages(markdown: str) -> str:
-    """The same text with links to other folders leading to the book's pages: a deck lies beside decks only.
+    """The same text with links to other folders and to texts leading to the book's pages: beside a deck lie decks only.
 
-    >>> to_pages("[try](exercises/06_queueing.ipynb), [tree](../docs/which_model.md), [next](07_forecasting.ipynb)")
-    '[try](page:notebooks/exercises/06_queueing), [tree](page:docs/which_model), [next](07_forecasting.ipynb)'
+    >>> to_pages("[try](exercises/06_queueing.ipynb), [word](glossary.md), [next](07_forecasting.ipynb)")
+    '[try](page:notebooks/exercises/06_queueing), [word](page:notebooks/glossary), [next](07_forecasting.ipynb)'
     """
 
     def lead(match: re.Match[str]) -> str:
-        return f"](page:{posixpath.normpath(posixpath.join('notebooks', match[1]))})"
+        return f"](page:{posixpath.normpath(posixpath.join('notebooks', match[1] or match[2]))})"
 
-    return re.sub(r"\]\(((?:[\w.-]+/)+\w+)\.(?:ipynb|md)\)", lead, markdown)
+    return re.sub(r"\]\((?:((?:[\w.-]+/)+\w+)\.ipynb|([\w./-]+)\.md)\)", lead, markdown)
 
 
 def notes(paragraphs: list[str]) -> str:

@@ -97,6 +97,12 @@ def test_erlang_service_on_one_server(stages, error):
     assert MG1(0.8, 1.0, 1 / stages).p_wait_exceeds(TIMES) == pytest.approx(exact, abs=error)
 
 
+@pytest.mark.parametrize("cv2", [1e-32, 1e-14, 1e-8])
+def test_nearly_constant_service_is_constant_service(cv2):
+    constant = MG1(0.8, 1.0, 0.0).response_quantile(0.99)
+    assert MG1(0.8, 1.0, cv2).response_quantile(0.99) == pytest.approx(constant, rel=1e-3)
+
+
 def test_hyperexponential_service_on_one_server():
     share = 0.5 * (1 + math.sqrt(0.6))  # cv2 = 4
     phases = np.diag([-2 * share, -2 * (1 - share)])

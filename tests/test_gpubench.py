@@ -455,7 +455,14 @@ def test_back_end_named_by_the_environment_is_kept(monkeypatch):
     monkeypatch.setattr(backends, "gpu_of", lambda name: None)
     assert gpubench.choose_backend() == ("jax", None)
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="none of jax is installed: python -m pip"):
+    with pytest.raises(
+        ModuleNotFoundError, match="jax is not installed, which KERAS_BACKEND names"
+    ):
+        gpubench.choose_backend()
+    monkeypatch.delenv("KERAS_BACKEND")
+    with pytest.raises(
+        ModuleNotFoundError, match="none of tensorflow, jax, torch is installed: py"
+    ):
         gpubench.choose_backend()
 
 

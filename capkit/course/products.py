@@ -36,6 +36,7 @@ CHAPTERS = (
     "08_cost_optimization",
     "09_capacity_plan",
     "10_autoscaling_and_monitoring",
+    "11_capstone",
 )
 
 

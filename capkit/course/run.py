@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from capkit.course import inspection, manifest
+from capkit.course import classroom, inspection, manifest
 from capkit.course.execution import ChapterError, run_chapters, source_path
 from capkit.course.notebooks import own_source, select, source_hash
 from capkit.course.pages import write_index
@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trust", action="store_true", help="run notebooks that are not the course's own"
     )
+    parser.add_argument(
+        "--classroom",
+        type=Path,
+        metavar="ROSTER",
+        help="CSV file with a row a team: give each a company of chapter 11, and the teacher the key",
+    )
     parser.add_argument("--help-params", action="store_true", help="list the parameters and stop")
     return parser
 
@@ -111,8 +117,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the chapters and print the plan; the status is 1 if a chapter stopped."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    out = new_folder(options.out)
+    out = new_folder(options.out, "class-" if options.classroom else "")
     try:
+        if options.classroom:
+            given = read_parameters(options.params, options.p)
+            return classroom.main(options.classroom, given, out)
         before, chapters = _resumed(options)
         if not chapters:
             (first,), (last,) = (

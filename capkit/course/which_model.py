@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -256,7 +257,7 @@ def main() -> None:
     """Write the tables into the page, and the figure."""
     page = project_root() / PAGE
     page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
-    style = {"svg.fonttype": "none", "svg.hashsalt": "capkit", "font.family": "sans-serif"}
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "capkit", "font.family": "sans-serif"}
     with mpl.rc_context(style):
         draw().savefig(project_root() / FIGURE, metadata={"Date": None, "Creator": None})
 

@@ -109,9 +109,11 @@ class _DirectState:
     season: int
     year: int
     cache: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False)
+    made: dict[int, Array] = field(default_factory=dict, repr=False)  # season ahead, by origin
 
     def extend(self, values: Array) -> _DirectState:
-        return replace(self, history=np.concatenate([self.history, values]))
+        history = np.concatenate([self.history, values])
+        return replace(self, history=history, made=dict(self.made))
 
     def _known_by(self, history: Array, origins: Array) -> tuple[Array, Array]:
         """The history without its spikes where the origins look, and what each origin knows."""
@@ -162,7 +164,10 @@ class _DirectState:
             errors = np.array([self.history[o : o + steps] for o in known]) - np.array(paths)
             return Prediction(self._path(self.history, steps), errors=errors)
         origins = np.arange(self.history.size, self.known - 1, -self.season)
-        centre = self._centre(self.history, origins)
+        for origin in origins.tolist():
+            if origin not in self.made:
+                self.made[origin] = self._centre(self.history[:origin], np.array([origin]))[0]
+        centre = np.array([self.made[origin] for origin in origins.tolist()])
         came = self.history[origins[1:][:, None] + np.arange(self.season)]
         # an origin since then counts as often as one that was learnt from with its neighbours
         since = np.repeat(came - centre[1:], 2 * self.model.around + 1, axis=0)

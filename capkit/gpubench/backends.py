@@ -62,10 +62,13 @@ def choose_backend() -> tuple[str, str | None]:
     for name, value in ALLOCATE_AS_NEEDED.items():
         os.environ.setdefault(name, value)
     installed = [b for b in ([wanted] if wanted else BACKENDS) if find_spec(b)]
+    if not installed and wanted:
+        raise ModuleNotFoundError(
+            f"{wanted} is not installed, which KERAS_BACKEND names: install it, or unset the variable"
+        )
     if not installed:
         raise ModuleNotFoundError(
-            f"none of {', '.join([wanted] if wanted else BACKENDS)} is installed: "
-            "python -m pip install -e '.[tensorflow]'"
+            f"none of {', '.join(BACKENDS)} is installed: python -m pip install -e '.[tensorflow]'"
         )
     if not find_spec("keras"):
         raise ModuleNotFoundError("Keras is not installed: python -m pip install 'keras>=3'")

@@ -16,6 +16,7 @@ from capkit.queueing.erlang import Values, as_values, check_positive, check_stab
 LAWS = ("gamma", "hyperexponential")
 DAMPING = 25.0  # aliasing exp(-25), rounding exp(12.5) times 1e-16: 1e-10 in all
 PLAIN, AVERAGED = 150, 14
+CONSTANT = 1e-9  # a gamma law of so small a cv2 is a constant: its transform would lose all digits
 _NODES = np.arange(PLAIN + AVERAGED + 1)
 _WEIGHTS = (-1.0) ** _NODES * np.concatenate(
     [np.ones(PLAIN + 1), np.cumsum([math.comb(AVERAGED, k) for k in range(AVERAGED)])[::-1] / 2**AVERAGED]
@@ -96,12 +97,12 @@ class MG1(Queue):
 
     def p_wait_exceeds(self, time: ArrayLike) -> Values:
         """P(wait > time in s)."""
-        if self.service_cv2 == 0:
+        if self.service_cv2 < CONSTANT:
             return MDc(self.arrival_rate, self.service_rate, 1).p_wait_exceeds(time)
         return self._tail(time, self.p_wait, add_service=False)
 
     def p_response_exceeds(self, time: ArrayLike) -> Values:
         """P(wait + service > time in s)."""
-        if self.service_cv2 == 0:
+        if self.service_cv2 < CONSTANT:
             return MDc(self.arrival_rate, self.service_rate, 1).p_response_exceeds(time)
         return self._tail(time, 1.0, add_service=True)
