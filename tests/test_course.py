@@ -231,6 +231,23 @@ def test_a_variable_may_not_hide_a_parameter():
         course.used_parameters({"seed": 1, "target": {}})
 
 
+@pytest.mark.parametrize(
+    ("slo_latency_ms", "slo_percentile", "message"),
+    [
+        (1.0, 0.99, "slo_latency_ms = 1 is not above the overhead of 1.1 ms"),
+        (0.0, 0.99, "slo_latency_ms = 0"),
+        (float("nan"), 0.99, "slo_latency_ms = nan"),
+        (50.0, 99, "slo_percentile is a share between 0 and 1, such as 0.99 for p99, got 99"),
+        (50.0, 1.0, "slo_percentile"),
+    ],
+)
+def test_a_target_that_nothing_can_meet_names_its_parameter(
+    slo_latency_ms, slo_percentile, message
+):
+    with pytest.raises(ValueError, match=message):
+        course.response_budget_s(slo_latency_ms, slo_percentile, 0.0011)
+
+
 def test_readme_shows_the_chapters_and_the_plan_as_they_are():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert fill_readme(text) == text, "run: make notebooks"

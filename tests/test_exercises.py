@@ -13,6 +13,7 @@ from capkit.course import exercises
 from capkit.course.exercises import Choice, Function, Number, Properties, checks
 from capkit.course.exercises.checks import EXERCISES, find
 from capkit.course.notebooks import has_own_outputs
+from capkit.queueing import min_servers
 
 SOLUTIONS = sorted(exercises.solutions_dir().glob("*.ipynb"))
 SCENARIOS = [
@@ -226,9 +227,34 @@ def test_own_ledger_keeps_the_first_prediction(tmp_path, monkeypatch, capsys):
     assert table["what"].tolist() == ["wait", "cost"]
     assert table["error_percent"].tolist() == [-50.0, 25.0]
     assert table["inside"].tolist() == [False, None]
+    course.predict("more servers", 1.0, "servers")
+    course.reveal("more servers", 0.0)  # a truth of 0 has no error in per cent
+    assert course.own_predictions()["error_percent"].isna().tolist() == [False, False, True]
     with pytest.raises(ValueError, match="one finite number"):
         course.predict("wait", "four", "s")
     capsys.readouterr()
+
+
+def test_slips_of_chapter_06_are_named_without_the_answer():
+    pools = {"teams": 8, "rate": 6.0, "service_rate": 1.0, "max_response_s": 7.0}
+    alone, together = (
+        min_servers(rate, 1.0, percentile=0.99, max_response=7.0) for rate in (6.0, 48.0)
+    )
+    judged = exercises.judge("06.4", 8 * alone * 730 * 0.4, usd_server_h=0.4, **pools)
+    assert "what the pools of the teams cost" in judged.text
+    judged = exercises.judge("06.4", together * 730 * 0.4, usd_server_h=0.4, **pools)
+    assert "what the one pool costs" in judged.text
+    desk = {"arrival_rate": 10.0, "service_rate": 4.0, "servers": 3}
+    assert "in hours" in exercises.judge("06.1", 21.067 / 60, **desk).text
+
+
+@pytest.mark.parametrize("slo_latency_ms", [1.0, 2.0, 3.0])
+def test_half_a_target_that_no_fleet_meets_is_said_not_raised(slo_latency_ms):
+    service = {"rate": 1e4, "service_rate": 1e3, "service_cv2": 0.05, "overhead_s": 0.001}
+    terms = {"slo_percentile": 0.99, "slo_latency_ms": slo_latency_ms}
+    verdict = exercises.judge("06.2", 1, **service, **terms)
+    assert not verdict.right
+    assert f"meets half of slo_latency_ms = {slo_latency_ms:g}" in verdict.text
 
 
 def test_numbers_of_exercises_follow_each_other(chapter):

@@ -1,6 +1,7 @@
 """Which server is started, with which command and files, and what is told when it cannot be."""
 
 import os
+import socket
 import stat
 import sys
 
@@ -12,7 +13,7 @@ from test_serving import SMALL_QUEUE, predict_many
 from capkit import serving
 from capkit.serving.client import RestClient
 from capkit.serving.device import Device
-from capkit.serving.launch import choose_backend, server_command
+from capkit.serving.launch import attach, choose_backend, server_command
 from capkit.serving.metrics import Monitoring
 
 
@@ -26,6 +27,20 @@ def stand_in(folder, name, script):
     path = folder / name
     path.write_text(f"#!{sys.executable}\n{script}", encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.mark.parametrize("target", ["localhost", "localhost:", ":8500", "localhost:grpc"])
+def test_target_without_host_or_port_is_refused(target):
+    with pytest.raises(ValueError, match=r"target must be host:port, got"):
+        attach(target, "mnist_cnn")
+
+
+def test_target_where_nothing_listens_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = f"127.0.0.1:{listener.getsockname()[1]}"
+        assert attach(target, "mnist_cnn").grpc_target == target
+    with pytest.raises(ValueError, match=f"nothing listens at the target '{target}'"):
+        attach(target, "mnist_cnn")
 
 
 def test_real_program_is_preferred_and_its_failure_told(tmp_path, monkeypatch):

@@ -343,6 +343,14 @@ def test_a_long_overload_is_the_fluid():
     assert with_tail == pytest.approx(5e5, rel=1e-3)
 
 
+def test_a_backlog_that_empties_within_a_step_delays_that_part_alone():
+    # 1.5 c mu for T, then c mu / 4: T / 4 on average while it grows and while it is paid back, in 2/3 of a step.
+    wait = pointwise_wait([24.0, 4.0], 1e6, 1.0, 16)
+    assert wait == pytest.approx(2.5e5 * (24 + 4 * 2 / 3) / 28, rel=1e-3)
+    finer = pointwise_wait(np.repeat([24.0, 4.0], 3), 1e6 / 3, 1.0, 16)
+    assert wait == pytest.approx(finer, rel=1e-3)
+
+
 @pytest.mark.parametrize("servers", [1, 4, 16])
 def test_a_tide_against_a_simulation(servers):
     rates = servers * np.array([0.5, 0.8, 1.2, 0.8, 0.5, 0.5])
@@ -430,6 +438,11 @@ def test_rows_of_the_ledger_carry_signed_errors_intervals_verdict_and_noise():
     assert table["8 replay"].tolist() == [-10.0] * 5 and table["inside"].all()
     verdicts = error_table(rows.assign(load=0.85), values="inside")
     assert not verdicts["2 M/M/c"].any() and verdicts["8 replay"].all()
+    silent = (rows["model"] == "2 M/M/c") & (rows["quantity"] != "mean")
+    partly = rows.assign(load=0.85, predicted=rows["predicted"].mask(silent))
+    verdicts = error_table(partly, values="inside")
+    assert verdicts["2 M/M/c"].isna().tolist() == [False] + 4 * [True]
+    assert verdicts["8 replay"].all()
 
 
 def test_a_calibration_without_times_is_refused():

@@ -3,7 +3,7 @@
 from capkit.course.display import answer, knob
 from capkit.course.exercises import own_predictions, predict, reveal
 from capkit.course.outline import outline
-from capkit.course.parameters import REGISTRY, Parameter, used_parameters
+from capkit.course.parameters import REGISTRY, Parameter, response_budget_s, used_parameters
 from capkit.course.products import (
     CHAPTERS,
     Product,
@@ -32,6 +32,7 @@ __all__ = [
     "product_of",
     "reference",
     "resolve_run_dir",
+    "response_budget_s",
     "reveal",
     "save",
     "used_parameters",

@@ -70,6 +70,31 @@ REGISTRY: dict[str, Parameter] = {
 }
 
 
+def response_budget_s(slo_latency_ms: float, slo_percentile: float, overhead_s: float) -> float:
+    """What the latency target leaves for waiting and service, in seconds: the target less the overhead.
+
+    Raises
+    ------
+    ValueError
+        ``slo_percentile`` is no share between 0 and 1, or ``slo_latency_ms`` is not above ``overhead_s``.
+
+    Examples
+    --------
+    >>> response_budget_s(50.0, 0.99, 0.002)
+    0.048
+    """
+    if slo_percentile not in SHARE:
+        raise ValueError(
+            f"slo_percentile is a share between 0 and 1, such as 0.99 for p99, got {slo_percentile:g}"
+        )
+    if not slo_latency_ms / 1e3 > overhead_s:
+        raise ValueError(
+            f"slo_latency_ms = {slo_latency_ms:g} is not above the overhead of {1e3 * overhead_s:.3g} ms, "
+            "which occupies no server: no number of servers helps; allow more"
+        )
+    return slo_latency_ms / 1e3 - overhead_s
+
+
 def used_parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The registered parameters among a notebook's ``globals()``, the run folder left out.
 

@@ -115,7 +115,9 @@ def calibrate(subject: Subject, seconds: float, rng: np.random.Generator) -> Cal
     stretch = 1.0 / min(busy, 1.0)
     counts = np.bincount(places[ok], minlength=len(subject.sizes))
     if counts.min() < 20:
-        raise ValueError(f"needs 20 answers of each size, got {counts.tolist()}: measure longer")
+        raise ValueError(
+            f"needs 20 answers of each size, got {counts.tolist()} in {seconds:g} s: measure longer"
+        )
     service_s = stretch * light.service_s[ok]
     by_size = [np.quantile(service_s[places[ok] == k], grid) for k in range(counts.size)]
     rest = latency_s - light.wait_s[ok] - service_s

@@ -229,9 +229,11 @@ def error_table(ledger: pd.DataFrame, values: str = "error_percent") -> pd.DataF
     """One server's ledger for reading: a row a load and quantity, a column of errors (%) a model.
 
     Beside them what was measured, the noise floor (%), and whether a perfect model (the replay's process) could
-    have given it. ``values="inside"`` shows each model's own verdict instead of its error.
+    have given it. ``values="inside"`` shows each model's own verdict instead of its error. Where a model predicts
+    nothing, so does the table (NaN).
     """
     rows = ["load", "quantity"]
+    ledger = ledger.assign(inside=ledger["inside"].where(ledger["predicted"].notna()))
     wide = ledger.pivot_table(
         index=rows, columns="model", values=values, aggfunc="first", sort=False
     )

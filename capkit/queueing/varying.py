@@ -17,12 +17,16 @@ def pointwise_wait(
     Within a step the wait is the steady state's of M/G/c (pointwise stationary; Green and Kolesar 1991), but no
     more than a queue at full load reaches from nothing in that time: a = 4/3 sqrt(step_s (1 + cv2) / (2 pi c mu)) on
     average, a reflected Brownian motion. What arrives beyond c mu piles up and is paid back later (fluid; Newell
-    1982); beside a wait f of the fluid, chance adds about a^2 / (a + f). `ValueError` for bad values.
+    1982), over the part of a step until nothing is left; beside a wait f of the fluid, chance adds about
+    a^2 / (a + f). `ValueError` for bad values.
 
-    Within 15 % of a simulation for steps of 600 services, within 20 % for steps of 30 services on 16 servers.
+    Against simulations of 1 to 16 servers: within 15 % for steps of 600 services that overload the servers by a tenth
+    or more, up to a quarter too low where they do by 5 %; within about 20 % for steps of 30 services on 16 servers.
 
     >>> round(pointwise_wait([0.0, 12.0, 0.0], 100.0, 1.0, 10), 2)  # the fluid alone: 10 s
     10.46
+    >>> round(pointwise_wait([12.0, 4.0], 60.0, 1.0, 10), 2)  # 6 s, then 6 s in a third of a step: 5 s
+    5.33
     """
     rate = check_positive("rates", rates, zero=True)
     if rate.ndim != 1 or not rate.any():
@@ -35,7 +39,8 @@ def pointwise_wait(
     backlog, waited = 0.0, 0.0
     for arriving, chance in zip(rate, steady, strict=True):
         after = max(0.0, backlog + (arriving - limit) * step_s)
-        fluid = (backlog + after) / 2.0 / limit
+        drained_s = backlog / (limit - arriving) if arriving < limit else step_s
+        fluid = (backlog + after) / 2.0 / limit * min(1.0, drained_s / step_s)
         waited += arriving * (fluid + (chance if arriving < limit else full**2 / (full + fluid)))
         backlog = after
     return float(waited / rate.sum())

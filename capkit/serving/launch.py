@@ -167,11 +167,18 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
 def attach(target: str, model_name: str) -> Server:
     """A server that runs already, by its gRPC address; REST is taken to be on port 8501.
 
-    Its process is found if it listens on this machine and is ours to see.
+    Its process is found if it listens on this machine and is ours to see. `ValueError` where ``target`` is not
+    ``host:port``, or nothing listens there.
     """
     import psutil
 
     host, _, port = target.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise ValueError(f"target must be host:port, got {target!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+    except OSError as error:
+        raise ValueError(f"nothing listens at the target {target!r} ({error}): start it") from None
     listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
     pids = [c.pid for c in listening if c.laddr.port == int(port)]
     pid = pids[0] if pids and host in ("127.0.0.1", "localhost") else None

@@ -84,11 +84,10 @@ def reveal(what: str, value: float, *, low: float | None = None, high: float | N
         return
     mine |= {"revealed": float(value), "low": low, "high": high}
     _write(entries)
-    error = 100.0 * (mine["predicted"] / value - 1.0) if value else float("nan")
+    error = f": {100.0 * (mine['predicted'] / value - 1.0):+.0f} %" if value else ""
     bounds = f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else ""
     _show(
-        f"*{what}*: you said **{mine['predicted']:g} {mine['unit']}**, it is **{value:.4g}**{bounds}: "
-        f"{error:+.0f} %."
+        f"*{what}*: you said **{mine['predicted']:g} {mine['unit']}**, it is **{value:.4g}**{bounds}{error}."
     )
 
 
@@ -98,13 +97,15 @@ def own_predictions() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``what, predicted, unit, revealed, error_percent, inside`` (missing without an interval).
+        Columns ``what, predicted, unit, revealed, error_percent, inside`` (missing without an
+        interval; no error where 0 was revealed).
     """
     rows = pd.DataFrame([e for e in _read() if "revealed" in e])
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     rows = rows.drop_duplicates("what", keep="first")
-    rows["error_percent"] = (100.0 * (rows["predicted"] / rows["revealed"] - 1.0)).round(1)
+    truth = rows["revealed"].where(rows["revealed"] != 0)
+    rows["error_percent"] = (100.0 * (rows["predicted"] / truth - 1.0)).round(1)
     within = rows["predicted"].between(rows["low"].astype(float), rows["high"].astype(float))
     rows["inside"] = within.astype(object).where(rows["low"].notna(), None)
     return rows[COLUMNS].reset_index(drop=True)

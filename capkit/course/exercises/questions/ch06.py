@@ -25,6 +25,7 @@ def mean_wait(arrival_rate: float, service_rate: float, servers: int) -> Number:
         60.0 * queue.mean_wait,
         "minutes",
         slips={
+            "That is in hours; minutes are asked for.": queue.mean_wait,
             "That is the mean response: the service is still in it.": 60.0 * queue.mean_response,
             "That is the document's W: its L is no queue length.": 60.0 * document / arrival_rate,
             "That is the mean wait of those who wait at all.": 60.0
@@ -48,8 +49,8 @@ def tighter_target(
     overhead_s: float,
     slo_percentile: float,
     slo_latency_ms: float,
-) -> Number:
-    """Servers more for half the latency target, behind random dispatch."""
+) -> Number | Properties:
+    """Servers more for half the latency target, behind random dispatch; nothing is right if no number meets it."""
 
     def needed(latency_ms: float, overhead_s: float = overhead_s) -> int:
         return min_servers(
@@ -61,7 +62,11 @@ def tighter_target(
             dispatch="random",
         )
 
-    half, full = needed(slo_latency_ms / 2.0), needed(slo_latency_ms)
+    try:
+        half, full = needed(slo_latency_ms / 2.0), needed(slo_latency_ms)
+    except ValueError:
+        text = f"No number of servers meets half of slo_latency_ms = {slo_latency_ms:g}: set a larger one at the top."
+        return Properties({text: lambda _: False})
     slips = {"That is the number itself; the difference is asked for.": float(half)}
     forgot = needed(slo_latency_ms / 2.0, 0.0) - needed(slo_latency_ms, 0.0)
     if forgot != half - full:
@@ -88,7 +93,7 @@ def percentile_of_response() -> Function:
             "That still adds the mean service to a percentile of the wait.": lambda rate, mu, c, p: (
                 float(MMc(rate, mu, c).wait_quantile(p)) + 1.0 / mu
             ),
-            "That adds the two percentiles: the slowest waits and services rarely meet.": lambda rate, mu, c, p: (
+            "That adds the two percentiles: the slowest waits and services are not those of the same requests.": lambda rate, mu, c, p: (
                 float(MMc(rate, mu, c).wait_quantile(p)) - np.log(1.0 - p) / mu
             ),
             "That is the wait alone.": lambda rate, mu, c, p: float(
@@ -117,7 +122,11 @@ def one_pool(
         saved * month,
         "USD a month",
         slips={
-            "That is what a month of all the servers costs.": (teams * alone - saved) * month,
+            "That is what the one pool costs: what it saves is asked for.": (teams * alone - saved)
+            * month,
+            "That is what the pools of the teams cost: the one pool costs something too.": teams
+            * alone
+            * month,
             "That is a day's saving.": saved * usd_server_h * 24.0,
             "That is an hour's saving.": saved * usd_server_h,
             "That is the number of servers saved, not the money.": float(saved),
