@@ -96,6 +96,7 @@ def test_no_answer_survives(chapter):
                 assert text not in exercise
 
 
+@pytest.mark.more
 @pytest.mark.parametrize("parameters", SCENARIOS, ids=["reference", "other"])
 def test_solutions_pass_every_check(chapter, parameters, monkeypatch, capsys):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")  # a check that is not passed raises
@@ -108,6 +109,7 @@ def test_solutions_pass_every_check(chapter, parameters, monkeypatch, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.more
 def test_untouched_exercises_run_and_say_that_nothing_is_done(chapter, capsys):
     untouched = read(exercises.exercises_dir(), chapter)
     run(untouched, {})

@@ -111,8 +111,9 @@ def test_server_that_shuts_down_ends_the_test_and_what_was_measured_is_kept():
     assert result.stopped == "the server shut down"
     assert result.doubt == result.stopped and not result.valid
     assert result.latency_ms.size > 20 and result.intended_s.size < 3000
-    # A call that crosses the server's notice on the wire is cancelled by the server.
-    assert sum(result.errors.values()) <= 2 and set(result.errors) <= {"CANCELLED"}
+    # A call that crosses the server's notice on the wire is cancelled, or finds nobody listening.
+    assert sum(result.errors.values()) <= 2
+    assert set(result.errors) <= {"CANCELLED", "UNAVAILABLE"}
 
 
 def test_server_that_is_killed_ends_the_test_and_what_was_measured_is_kept():
