@@ -221,7 +221,7 @@ def test_command_measures_a_server_of_yours(subject, tmp_path, capsys):
         (["--seconds", "-1"], "seconds must be positive"),
         (["--target", "here"], "host:port"),
         (["--device", "slots=0"], "1 or more slots"),
-        (["--target", "127.0.0.1:1", "--loads", "0.5"], "UNAVAILABLE"),
+        (["--target", "127.0.0.1:1", "--loads", "0.5"], "nothing listens at the target"),
         (["--model-dir", "nowhere"], "no version folder"),
     ],
 )
