@@ -128,3 +128,8 @@ def test_what_the_guide_names_is_there():
     assert commands and commands <= set(COMMANDS)
     for path in re.findall(r"\]\(([^)#]+)\)", GUIDE):
         assert (ROOT / "docs" / path).exists(), path
+
+
+def test_run_time_of_every_chapter_is_on_record():
+    seconds = reading_time.run_seconds()
+    assert set(seconds) == set(course.CHAPTERS) and min(seconds.values()) > 1.0
