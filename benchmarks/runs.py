@@ -185,7 +185,7 @@ def kill_command(kills: int = 10, scenarios: int = 60) -> dict[str, Any]:
         done = 0
         while done < kills:
             command = start(file, folder / "out", *more)
-            begun, wanted = rows_in(folder / "out"), rng.randint(0, scenarios // (2 * kills))
+            begun, wanted = rows_in(folder / "out"), rng.randint(1, scenarios // (2 * kills))
             while rows_in(folder / "out") < begun + wanted and command.poll() is None:
                 time.sleep(0.02)
             time.sleep(rng.uniform(0.0, 0.2))
@@ -225,9 +225,9 @@ PARTS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
         )
         for seed in (1, 2)
     },
-    "workers": ("Killed studies against undisturbed ones", kill_workers),
-    "command": ("Killed studies against undisturbed ones", kill_command),
-    "course": ("The whole course by `run`", course),
+    "workers": ("Killed studies against undisturbed ones (each row taken by itself)", kill_workers),
+    "command": ("Killed studies against undisturbed ones (each row taken by itself)", kill_command),
+    "course": ("The whole course by `run` (taken by itself)", course),
 }
 
 
