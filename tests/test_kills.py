@@ -8,6 +8,7 @@ import sys
 import time
 
 import dask
+import distributed  # noqa: F401 - its defaults come before one of them is set, and so are there after it
 import psutil
 import pytest
 
