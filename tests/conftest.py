@@ -2,8 +2,12 @@
 
 import os
 
+import nbformat
 import pytest
 from hypothesis import settings
+
+from capkit.course import CHAPTERS
+from capkit.course.products import notebook_path
 
 # The same examples in every run, and no failure for want of time.
 settings.register_profile("course", deadline=None, derandomize=True)
@@ -16,3 +20,15 @@ def require(present, what, command):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
             f"{what} is not installed: {command}"
         )
+
+
+@pytest.fixture(params=CHAPTERS)
+def chapter(request):
+    """Name of each chapter in turn."""
+    return request.param
+
+
+@pytest.fixture
+def notebook(chapter):
+    """The chapter's notebook."""
+    return nbformat.read(notebook_path(chapter), as_version=4)

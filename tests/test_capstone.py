@@ -245,10 +245,12 @@ def test_a_roster_that_is_not_there_is_named(tmp_path):
         classroom.read_roster(tmp_path / "roster.csv")
 
 
-def test_a_promise_that_nothing_meets_names_the_team(tmp_path):
-    teams = classroom.read_roster(roster(tmp_path, "team,slo_latency_ms,seed\nred,1,1\n"))
+def test_a_promise_that_nothing_meets_names_the_team_and_nothing_is_written(tmp_path):
+    text = "team,slo_latency_ms,seed\nblue,50,1\nred,1,2\n"
+    teams = classroom.read_roster(roster(tmp_path, text))
     with pytest.raises(ValueError, match="team 'red': its company has no plan"):
         classroom.make_class(teams, tmp_path / "class", progress=False)
+    assert not (tmp_path / "class").exists()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import ast
 import re
 
 import nbformat
-import pytest
 
 from capkit.course import CHAPTERS, REGISTRY
 from capkit.course.notebooks import clean, is_current, source_hash
@@ -12,16 +11,6 @@ from capkit.course.products import notebook_path
 
 MACHINE_TRACE = re.compile(r"(/(home|root|tmp|work|Users|builds?)/\w|<[\w. ]+ object at 0x)")
 KILOBYTE = 1024
-
-
-@pytest.fixture(params=CHAPTERS)
-def chapter(request):
-    return request.param
-
-
-@pytest.fixture
-def notebook(chapter):
-    return nbformat.read(notebook_path(chapter), as_version=4)
 
 
 def code_cells(notebook):

@@ -9,8 +9,6 @@ from prose import Prose
 
 from capkit.autoscaling import controllers
 from capkit.autoscaling.hpa import DOWN, UP
-from capkit.course import CHAPTERS
-from capkit.course.products import notebook_path
 from capkit.loadtest import capacity
 from capkit.planning.uncertainty import outlook
 from capkit.serving import metrics, profile
@@ -64,16 +62,6 @@ VOUCHED_FOR = {
 def prose(notebook, chapter):
     number = chapter[:2]
     return Prose(notebook, [*KEPT_BY_THE_PACKAGE.get(number, {}), *VOUCHED_FOR.get(number, {})])
-
-
-@pytest.fixture(params=CHAPTERS)
-def chapter(request):
-    return request.param
-
-
-@pytest.fixture
-def notebook(chapter):
-    return nbformat.read(notebook_path(chapter), as_version=4)
 
 
 def test_every_number_in_prose_is_supported(notebook, chapter):

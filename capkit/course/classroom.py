@@ -131,15 +131,18 @@ def make_class(teams: Mapping[str, Mapping[str, Any]], out: Path, *, progress: b
     Raises
     ------
     ValueError
-        The folder is there; or a company has no plan (the team is named).
+        The folder is there; or a company has no plan (the team is named): then nothing is written.
     """
     from tqdm.auto import tqdm
 
     if out.exists():
         raise ValueError(f"{out} is there already: give another --out")
-    rows = []
-    for team, scenario in tqdm(teams.items(), desc="teams", disable=not progress):
-        rows.append({"team": team} | dict(scenario) | _key(team, scenario))
+    quiet = not progress
+    rows = [
+        {"team": team} | dict(scenario) | _key(team, scenario)
+        for team, scenario in tqdm(teams.items(), desc="plans", disable=quiet)
+    ]
+    for team, scenario in tqdm(teams.items(), desc="teams", disable=quiet):
         _write_team(team, scenario, out / "teams" / team)
         _solve(team, scenario, out / "teacher" / team)
     path = out / "teacher" / "key.csv"

@@ -77,7 +77,7 @@ def play_recorded(
     shares = np.linspace(0, 1, 10 * recorded.size + 1)
     fine = np.interp(shares, np.linspace(0, 1, recorded.size), recorded)
     mean_s = float(fine.mean())
-    cv2 = round(float(fine.var()) / mean_s**2, 12)
+    cv2 = float(fine.var()) / mean_s**2
     factor = EMULATED_MS / 1e3 / mean_s
     schedule = draw_schedule("poisson", load / mean_s / factor, WARMUP_S + seconds, rng)
     arrivals = np.asarray(schedule.times_s)
