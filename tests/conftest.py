@@ -4,6 +4,7 @@ import os
 
 import nbformat
 import pytest
+from gpu_report import run_command
 from hypothesis import settings
 
 from capkit.course import CHAPTERS
@@ -32,3 +33,10 @@ def chapter(request):
 def notebook(chapter):
     """The chapter's notebook."""
     return nbformat.read(notebook_path(chapter), as_version=4)
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory):
+    """The device benchmark with small sizes: how it ended, and its report."""
+    out = tmp_path_factory.mktemp("bench") / "cpu.json"
+    return run_command(out), out

@@ -1,126 +1,19 @@
 """The device benchmark: the whole command on the CPU with small sizes, its counts, checks and choices."""
 
 import json
-import os
 import subprocess
 import sys
 from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
+from gpu_report import HALF, check_report, run_command
 
 from capkit import gpubench
 from capkit.datasets import data_dir
 from capkit.gpubench import backends, ceilings, command, measure, networks, timing
-from capkit.serving.device import Device
 from capkit.training import build_cnn, count_cnn, predict_float64
-
-OPTIONAL = (int, float, type(None))
-REPORT = {
-    "schema": str,
-    "measured_on": str,
-    "backend": str,
-    "execution": str,
-    "versions": dict,
-    "device": str,
-    "gpu_seen": bool,
-    "machine": dict,
-    "quick": bool,
-    "seconds": float,
-    "networks": dict,
-    "correctness": list,
-    "ceilings": list,
-    "results": list,
-    "left_out": list,
-}
-TIMES = {f"{name}_ms": float for name in ("median", "low", "high")}
-CEILING = {
-    **{"name": str, "dtype": str, "size": int, **TIMES, "rate_per_s": float},
-    **{"usage": dict, "relative_error": OPTIONAL},
-}
-CORRECTNESS = {
-    **{"network": str, "precision": str, "against": str, "images": int, "relative_error": float},
-    **{"loss_relative_error": float, "tolerance": float, "ok": bool},
-}
-RESULT = {
-    **{"network": str, "precision": str, "kind": str, "batch_size": int, "calls": int, **TIMES},
-    **{"p99_ms": float, **{f"row_{name}": kind for name, kind in TIMES.items()}},
-    **{"examples_per_s": float, "copy_in_ms": float, "copy_out_ms": OPTIONAL},
-    **{"device_memory_mib": OPTIONAL, "energy_j_per_1000": OPTIONAL, "usage": dict},
-    **{"floor_ms": float, "bound": str, "floor_percent": float},
-}
-LEFT_OUT = {"network": str, "precision": str, "kind": str, "batch_size": int, "reason": str}
-HALF = {True: "mixed_float16", False: "mixed_bfloat16"}
-
-
-def assert_fields(found, wanted):
-    assert set(found) == set(wanted)
-    for name, kind in wanted.items():
-        assert isinstance(found[name], kind), name
-
-
-def check_report(report):
-    assert_fields(report, REPORT)
-    assert report["schema"] == gpubench.SCHEMA
-    assert {"keras", "numpy", report["backend"]} <= set(report["versions"])
-    assert report["networks"]["course"]["flops_per_image"] == count_cnn()["flops_per_image"].sum()
-    for row in report["correctness"]:
-        assert_fields(row, CORRECTNESS)
-        assert row["ok"]
-        assert max(row["relative_error"], row["loss_relative_error"]) <= row["tolerance"]
-    for row in report["ceilings"]:
-        assert_fields(row, CEILING)
-        assert row["rate_per_s"] > 0
-    half = HALF[report["gpu_seen"]].removeprefix("mixed_")
-    assert [(row["name"], row["dtype"]) for row in report["ceilings"]] == [
-        *(("copy", "float32"), ("product", "float32"), ("product", half)),
-        ("small product", "float32"),
-    ]
-    for row in report["left_out"]:
-        assert_fields(row, LEFT_OUT)
-    limits = {
-        row["dtype"]: row["rate_per_s"] for row in report["ceilings"] if row["name"] == "product"
-    }
-    for row in report["results"]:
-        check_result(row, limits, report["ceilings"][0]["rate_per_s"], report["networks"])
-
-
-def check_result(row, limits, copy, counts):
-    inference = row["kind"] == "inference"
-    assert_fields(row, {**RESULT, **({"quantiles_ms": list} if inference else {})})
-    assert 0 < row["low_ms"] <= row["median_ms"] <= row["high_ms"] <= row["p99_ms"]
-    assert 0 < row["row_low_ms"] <= row["row_median_ms"] <= row["row_high_ms"]
-    assert row["calls"] >= 5
-    assert (row["copy_out_ms"] is not None) == inference
-    size, work = row["batch_size"], counts[row["network"]]
-    rate = 1e3 * size / row["row_median_ms"]
-    assert row["examples_per_s"] == pytest.approx(rate, rel=1e-3)
-    assert row["floor_percent"] == pytest.approx(
-        100 * row["floor_ms"] / row["row_median_ms"], rel=1e-3
-    )
-    if inference:
-        quantiles = row["quantiles_ms"]
-        assert len(quantiles) == 101
-        assert quantiles == sorted(quantiles)
-        assert quantiles[50] == row["median_ms"]
-        compute = size * work["flops_per_image"] / limits[row["precision"].removeprefix("mixed_")]
-        memory = (4 * work["parameters"] + size * (3136 + 40)) / copy
-        assert row["floor_ms"] == pytest.approx(1e3 * max(compute, memory), rel=1e-3)
-        assert row["bound"] == ("compute" if compute > memory else "memory")
-
-
-def run_command(out, **environment):
-    line = [sys.executable, "-m", "capkit", "gpu-bench", "--quick", "--out", str(out)]
-    env = {**os.environ, **environment}
-    return subprocess.run(line, capture_output=True, text=True, check=False, env=env)
-
-
-@pytest.fixture(scope="module")
-def quick_run(tmp_path_factory):
-    out = tmp_path_factory.mktemp("bench") / "cpu.json"
-    return run_command(out), out
 
 
 def test_whole_command_runs_and_its_report_has_the_schema(quick_run):
@@ -363,73 +256,6 @@ def test_floor_takes_the_longer_of_the_two():
     assert found["floor_ms"] == pytest.approx((400 + 2 * 3176) / 1e3)
 
 
-# --- records beside one's own figures
-
-
-def synthetic(quick_report, folder, device, **changes):
-    """A report of a device that nobody has, from the one of this CPU: only for these tests."""
-    report = json.loads(quick_report.read_text()) | {"device": device, "gpu_seen": True, **changes}
-    (folder / f"{device.replace(' ', '_')}.json").write_text(json.dumps(report))
-    return report
-
-
-def test_folder_of_reports_becomes_one_table(quick_run, tmp_path):
-    assert gpubench.committed(tmp_path).empty
-    assert "whole_ms" in gpubench.committed(tmp_path / "none")
-    synthetic(quick_run[1], tmp_path, "A H100 80GB")
-    synthetic(quick_run[1], tmp_path, "A H200")
-    table = gpubench.committed(tmp_path)
-    assert len(table) == 24
-    assert set(table["kind"]) == {"inference", "training"}
-    first = table.iloc[0]
-    copies = first["copy_in_ms"] + first["copy_out_ms"]
-    assert first["whole_ms"] == pytest.approx(first["median_ms"] + copies)
-
-
-def test_recorded_device_stands_beside_the_own_figures(quick_run, tmp_path):
-    report = synthetic(quick_run[1], tmp_path, "A H100 80GB")
-    records = gpubench.committed(tmp_path)
-    own = pd.Series({1: 10.0, 16: 90.0}, name="CPU")
-    table = gpubench.beside(own, records, "examples_per_s", "training")
-    rates = {
-        row["batch_size"]: row["examples_per_s"]
-        for row in report["results"]
-        if (row["network"], row["precision"], row["kind"]) == ("course", "float32", "training")
-    }
-    assert table.index.tolist() == [1, 8, 16]
-    assert table["CPU"].tolist() == [10.0, "not measured", 90.0]
-    named = f"H100 ({report['backend']})"
-    assert table[named].tolist() == [rates[1], rates[8], "not measured"]
-    assert table["H200"].tolist() == ["not measured"] * 3
-
-
-def test_recorded_times_are_those_that_an_emulated_device_draws(quick_run, tmp_path):
-    synthetic(quick_run[1], tmp_path, "A H100 80GB")
-    rows = gpubench.of_device(gpubench.committed(tmp_path), "H100", "inference")
-    path = tmp_path / "times.csv"
-    gpubench.service_times(rows).to_csv(path, index=False)
-    device = Device.parse(f"slots=1,profile={path}")
-    assert 1e3 * device.recorded.seconds(8, 0.5) == pytest.approx(rows.at[8, "whole_ms"])
-    assert gpubench.service_times(rows.head(0)).empty
-    slowest = rows.at[1, "quantiles_ms"][-1] + rows.at[1, "whole_ms"] - rows.at[1, "median_ms"]
-    assert 1e3 * device.recorded.seconds(1, 1.0) == pytest.approx(slowest)
-
-
-def test_rate_within_a_limit():
-    sizes, times = [1, 32, 256], [0.5, 1.0, 30.0]
-    assert gpubench.rate_within(sizes, times, 60.0) == 32_000.0
-    assert gpubench.rate_within(sizes, [0.5, 1.0, 3.0], 60.0) == pytest.approx(256e3 / 3)
-    with pytest.raises(ValueError, match=r"the least is 0.5 ms a batch"):
-        gpubench.rate_within(sizes, times, 0.9)
-
-
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"schema": "gpu_bench@1"}'])
-def test_other_files_are_refused(tmp_path, text):
-    (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ValueError, match=r"x\.json must be a report with the schema gpu_bench@2"):
-        gpubench.committed(tmp_path)
-
-
 # --- the choice of back end, and wrong input
 
 
@@ -507,78 +333,3 @@ def test_unusable_place_is_refused_before_anything_runs(tmp_path, capsys, place,
     with pytest.raises(SystemExit):
         gpubench.main(["--out", str(tmp_path / place)])
     assert said in capsys.readouterr().err
-
-
-# --- what it costs
-
-CATALOGUE = pd.DataFrame(
-    {
-        "name": ["one", "eight", "other"],
-        "accelerator": ["H100", "H100", "T4"],
-        "accelerators": [1, 8, 1],
-        "on_demand_usd_h": [9.0, 64.0, 0.5],
-    }
-)
-MLPERF = pd.DataFrame(
-    {
-        "accelerator": ["H100-SXM-80GB", "H100", "H1000", "T4"],
-        "server_qps_per_accelerator": [60_000.0, 50_000.0, 1.0, 5_000.0],
-    }
-)
-
-
-def test_prices_by_hand(quick_run, tmp_path):
-    synthetic(quick_run[1], tmp_path, "A H100 80GB")
-    records = gpubench.committed(tmp_path)
-    table = gpubench.price_accelerators(records, CATALOGUE, MLPERF, ["T4", "H100"], 1e6)
-    h100 = table.loc[gpubench.label(records, "H100")]
-    assert (h100["instance"], h100["usd_h"]) == ("eight", 8.0)
-    rows = gpubench.of_device(records, "H100", "inference")
-    rate = (1e3 * rows.index / rows["whole_ms"]).max()
-    assert h100["images_per_s"] == pytest.approx(rate)
-    assert h100["usd_per_million"] == pytest.approx(8e6 / 3600 / rate)
-    assert h100["gflop_per_s"] == pytest.approx(rate * 1_104_586 / 1e9)
-    assert h100["resnet50_images_per_s"] == 55_000
-    assert h100["resnet50_gflop_per_s"] == pytest.approx(418_000)
-    t4 = table.loc["T4"]
-    assert set(t4[["images_per_s", "usd_per_million", "gflop_per_s"]]) == {"not measured"}
-    assert t4["resnet50_usd_per_million"] == pytest.approx(0.5 / 3600 / 5_000 * 1e6)
-
-
-def test_unpriced_accelerator_and_a_limit_too_tight_are_refused(quick_run, tmp_path):
-    synthetic(quick_run[1], tmp_path, "A H100 80GB")
-    records = gpubench.committed(tmp_path)
-    with pytest.raises(
-        ValueError, match="no price of a B200; accelerators in the catalogue: H100, T4"
-    ):
-        gpubench.price_accelerators(records, CATALOGUE, MLPERF, ["B200"], 50.0)
-    with pytest.raises(ValueError, match="relax the limit"):
-        gpubench.price_accelerators(records, CATALOGUE, MLPERF, ["H100"], 1e-6)
-
-
-def test_loads_of_recorded_devices(quick_run, tmp_path):
-    report = synthetic(quick_run[1], tmp_path, "A H100 80GB")
-    report["results"][0]["usage"] |= {"gpu_percent": 99.0, "gpu_power_w": 121.0}
-    (tmp_path / "A_H100_80GB.json").write_text(json.dumps(report))
-    table = gpubench.loads(gpubench.committed(tmp_path), "inference")
-    first = table.loc[(f"H100 ({report['backend']})", "course", "float32", 1)]
-    assert first["gpu_percent"] == 99.0
-    assert first["gpu_power_w"] == 121.0
-    assert first["gpu_clock_mhz"] == "not measured"
-    assert first["floor_percent"] == report["results"][0]["floor_percent"]
-    assert (table.loc[("H200", "-", "-", "-")] == "not measured").all()
-    assert len(table) == 7
-
-
-def test_ceilings_of_recorded_devices(quick_run, tmp_path):
-    report = synthetic(quick_run[1], tmp_path, "A H100 80GB")
-    report["ceilings"][3]["usage"] |= {"gpu_percent": 100.0}
-    (tmp_path / "A_H100_80GB.json").write_text(json.dumps(report))
-    table = gpubench.limits(tmp_path)
-    name, small = f"H100 ({report['backend']})", report["ceilings"][3]
-    row = table.loc[(name, "small product", "float32", small["size"])]
-    assert row["gpu_percent"] == 100.0
-    assert row["g_per_s"] == pytest.approx(small["rate_per_s"] / 1e9)
-    assert row["gpu_power_w"] == "not measured"
-    assert (table.loc[("H200", "-", "-", "-")] == "not measured").all()
-    assert len(table) == 5
