@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from fractions import Fraction
 
 import numpy as np
@@ -15,23 +14,15 @@ from scipy.stats import gamma
 
 from capkit.queueing import (
     USL,
-    Calibration,
     GGc,
     MGc,
     MMc,
     MMcK,
     erlang_b,
     erlang_c,
-    error_table,
     fit_usl,
-    ledger_rows,
     mva,
-    pointwise_wait,
-    predicted_figures,
-    staircase,
 )
-from capkit.queueing.ledger import document_figures
-from capkit.simulation import modulated_poisson, replicate, simulate_fcfs
 
 SETTINGS = settings(max_examples=60)
 UTILIZATION = st.floats(0.01, 0.999)
@@ -324,129 +315,3 @@ def test_arrays_broadcast():
 def test_bad_input_says_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-# A rate that changes with time -------------------------------------------------------------------
-
-
-@given(servers=st.integers(1, 64), load=st.floats(0.05, 0.8), cv2=CV2)
-@SETTINGS
-def test_a_constant_rate_is_the_steady_state(servers, load, cv2):
-    steady = MGc(load * servers, 1.0, servers, cv2).mean_wait
-    assert pointwise_wait([load * servers] * 3, 1e9, 1.0, servers, cv2) == pytest.approx(steady)
-
-
-def test_a_long_overload_is_the_fluid():
-    # 2 c mu for T, then nothing: the backlog grows to c mu T, and the last wait T, the mean T / 2.
-    assert pointwise_wait([32.0, 0.0], 1e6, 1.0, 16) == pytest.approx(5e5, rel=1e-3)
-    with_tail = pointwise_wait([32.0, 8.0, 8.0], 1e6, 1.0, 16)  # paid back at half speed, for 2 T
-    assert with_tail == pytest.approx(5e5, rel=1e-3)
-
-
-def test_a_backlog_that_empties_within_a_step_delays_that_part_alone():
-    # 1.5 c mu for T, then c mu / 4: T / 4 on average while it grows and while it is paid back, in 2/3 of a step.
-    wait = pointwise_wait([24.0, 4.0], 1e6, 1.0, 16)
-    assert wait == pytest.approx(2.5e5 * (24 + 4 * 2 / 3) / 28, rel=1e-3)
-    finer = pointwise_wait(np.repeat([24.0, 4.0], 3), 1e6 / 3, 1.0, 16)
-    assert wait == pytest.approx(finer, rel=1e-3)
-
-
-@pytest.mark.parametrize("servers", [1, 4, 16])
-def test_a_tide_against_a_simulation(servers):
-    rates = servers * np.array([0.5, 0.8, 1.2, 0.8, 0.5, 0.5])
-
-    def run(rng):
-        arrivals = modulated_poisson(rates, 600.0, rng)
-        return [simulate_fcfs(arrivals, rng.exponential(1.0, arrivals.size), servers).mean()]
-
-    simulated = replicate(run, np.random.default_rng(4), 200)[0, 0]
-    assert pointwise_wait(rates, 600.0, 1.0, servers) == pytest.approx(simulated, rel=0.15)
-
-
-@pytest.mark.parametrize("rates", [[], [0.0], [-1.0], 3.0])
-def test_rates_that_say_nothing_are_refused(rates):
-    with pytest.raises(ValueError, match="rates"):
-        pointwise_wait(rates, 60.0, 1.0, 4)
-
-
-# The ledger --------------------------------------------------------------------------------------
-
-
-def calibration(law, servers=4, overhead_s=0.002):
-    return Calibration(servers, 64, np.asarray(law)[None], np.array([overhead_s]))
-
-
-EXPONENTIAL = -np.log1p(-(np.arange(4000) + 0.5) / 4000) / 50.0
-
-
-def test_staircase_where_every_assumption_of_mmc_holds():
-    rng, known, exact = np.random.default_rng(11), calibration(EXPONENTIAL), MMc(150.0, 50.0, 4)
-    models = staircase(150.0, known, 1.0, predicted_figures(exact, 0.002))
-    for name in ("2 M/M/c", "3 M/M/c/K", "4 M/G/c", "5 G/G/c"):
-        assert models[name].figures == pytest.approx(predicted_figures(exact, 0.002), rel=0.003)
-    for name in ("2 M/M/c", "3 M/M/c/K", "4 M/G/c", "8 replay"):
-        low, high = models[name].interval(150.0, 60.0, 0.002, rng, 60)
-        assert np.all((low < models["2 M/M/c"].figures) & (models["2 M/M/c"].figures < high))
-    alone = models["1 M/M/1"]
-    low, high = alone.interval(150.0, 60.0, 0.002, rng, 60)
-    assert np.all((low < alone.figures) & (alone.figures < high))
-    assert alone.figures == pytest.approx(
-        predicted_figures(MMc(37.5, 50.0, 1), 0.002) * [1, 1, 1, 1, 4], rel=0.002
-    )
-
-
-def test_a_process_that_is_not_there_is_outside():
-    rng, known = np.random.default_rng(12), calibration([0.02], overhead_s=0.0)
-    truth = predicted_figures(MMc(150.0, 50.0, 4))
-    models = staircase(150.0, known, 1.0, truth)
-    low, high = models["8 replay"].interval(150.0, 60.0, 0.0, rng, 60)
-    assert not ((low <= truth) & (truth <= high))[:4].any()
-    assert (low[4] < 150.0) and (high[4] > 150.0)
-
-
-@pytest.mark.parametrize(("servers", "load"), [(1, 0.5), (2, 0.5), (4, 0.3), (8, 0.85)])
-def test_figure_of_the_document_against_its_algebra(servers, load):
-    rate = load * servers * 50.0
-    known = calibration(np.array([0.02]), servers, 0.0)
-    true_wait = MMc(rate, 50.0, servers).mean_wait
-    ratio = math.factorial(servers - 1) * (1 - load) / (load * (servers * load) ** (servers - 2))
-    mean_ms = document_figures(rate, known)[0]
-    assert mean_ms == pytest.approx(1e3 * (ratio * true_wait + 0.02))
-
-
-def test_rows_of_the_ledger_carry_signed_errors_intervals_verdict_and_noise():
-    measured = np.array([10.0, 8.0, 20.0, 30.0, 100.0])
-    bounds = np.column_stack([0.8 * measured, 1.25 * measured])
-    predictions = {"2 M/M/c": 1.1 * measured, "8 replay": 0.9 * measured}
-    expected = {
-        "2 M/M/c": np.array([1.05 * measured, 1.2 * measured]),
-        "8 replay": np.array([0.95 * measured, 1.05 * measured]),
-    }
-    rows = ledger_rows(predictions, expected, measured, bounds, 1.02 * measured)
-    by_model = rows.groupby("model")
-    assert by_model["error_percent"].mean().to_dict() == pytest.approx(
-        {"2 M/M/c": 10.0, "8 replay": -10.0}
-    )
-    first = rows.iloc[0]
-    assert first[["error_low_percent", "error_high_percent"]].tolist() == pytest.approx(
-        [100 * (1.1 / 1.25 - 1), 100 * (1.1 / 0.8 - 1)]
-    )
-    assert by_model["inside"].all().to_dict() == {"2 M/M/c": False, "8 replay": True}
-    assert rows["noise_percent"].to_numpy() == pytest.approx(2.0)
-    table = error_table(rows.assign(load=0.85))
-    assert table["quantity"].tolist() == ["mean", "p50", "p95", "p99", "throughput"]
-    assert table["8 replay"].tolist() == [-10.0] * 5 and table["inside"].all()
-    verdicts = error_table(rows.assign(load=0.85), values="inside")
-    assert not verdicts["2 M/M/c"].any() and verdicts["8 replay"].all()
-    silent = (rows["model"] == "2 M/M/c") & (rows["quantity"] != "mean")
-    partly = rows.assign(load=0.85, predicted=rows["predicted"].mask(silent))
-    verdicts = error_table(partly, values="inside")
-    assert verdicts["2 M/M/c"].isna().tolist() == [False] + 4 * [True]
-    assert verdicts["8 replay"].all()
-
-
-def test_a_calibration_without_times_is_refused():
-    with pytest.raises(ValueError, match="service_s"):
-        Calibration(1, 64, np.array([]), np.array([0.0]))
-    with pytest.raises(ValueError, match="overhead_s"):
-        Calibration(1, 64, np.array([1.0]), np.array([-1.0]))
