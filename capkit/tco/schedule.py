@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, groupby
 
 import numpy as np
 import pandas as pd
@@ -65,10 +65,11 @@ def _carried(
     each = options[resource].to_numpy()
     everything, left = np.zeros((2, formulation.group.size))
     keys = ["period", "pool", "zone", "option"]
-    for (period, _), machines in schedule.groupby(keys)["count"].sum().groupby(level=keys[:2]):
+    counts = schedule.groupby(keys)["count"].sum().items()
+    for (period, _), machines in groupby(counts, key=lambda item: item[0][:2]):
         by_zone = np.zeros(terms.zones)
         sizes: list[list[float]] = [[] for _ in range(terms.zones)]
-        for (_, _, zone, option), count in machines.items():
+        for (_, _, zone, option), count in machines:
             if option in tables:
                 by_zone[zone - 1] += np.append(0.0, tables[option])[
                     min(int(count + 1e-9), tables[option].size)
