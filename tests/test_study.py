@@ -26,7 +26,11 @@ grid:
 """
 
 
-broken = eval("lambda task: 1 // 0")  # no name of this module: workers cannot import it
+# No names of this module: workers cannot import it.
+broken = eval("lambda task: 1 // 0")
+broken_if_odd = eval(
+    "lambda task: {'scenario': task.number, 'error': str(1 // (1 - task.number % 2))}"
+)
 
 
 def read(tmp_path, text):
@@ -144,14 +148,15 @@ def test_dask_s_table_is_the_serial_one_byte_for_byte(serial, tmp_path):
     found, out, table = serial
     with study.cluster(workers=1) as client:
         parallel = study.run_study(found, tmp_path / "out", client=client)
-        tasks = [study.Task(9, "none", {"zones": 1}, "", (), "")]
-        (lost,) = study.run_tasks(client, broken, tasks)
+        tasks = [study.Task(n, "none", {"zones": 1}, "", (), "") for n in range(7)]
+        rows = list(study.run_tasks(client, broken_if_odd, tasks, group=3))
     pd.testing.assert_frame_equal(parallel, table)
     assert (tmp_path / "out" / "results.parquet").read_bytes() == (
         out / "results.parquet"
     ).read_bytes()
-    assert lost["scenario"] == 9
-    assert lost["error"].startswith("ZeroDivisionError")
+    assert sorted(row["scenario"] for row in rows) == list(range(7))
+    for row in rows:
+        assert row["error"].startswith("ZeroDivisionError" if row["scenario"] % 2 else "1")
 
 
 def test_a_study_goes_on_with_what_is_missing(serial, tmp_path, monkeypatch):

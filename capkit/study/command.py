@@ -21,6 +21,9 @@ from capkit.study.journal import Journal
 from capkit.study.report import write_report
 from capkit.study.scenario import PLAN, Task, evaluate
 
+#: scenarios of milliseconds that a worker takes at once, where they are many
+GROUP = 10
+
 
 def tasks(study: Study, out: Path, run_dir: str = "") -> Iterator[Task]:
     """The study's scenarios as tasks, numbered from 0."""
@@ -63,7 +66,12 @@ def run_study(
     out.mkdir(parents=True, exist_ok=True)
     with Journal(out / "rows.jsonl") as journal:
         missing = [t for t in tasks(study, out, run_dir) if t.number not in journal.done]
-        rows = run_tasks(client, evaluate, missing) if client else run_serially(evaluate, missing)
+        if client:
+            short = study.work == "sizing"
+            group = min(GROUP, 1 + len(missing) // (10 * GROUP)) if short else 1
+            rows = run_tasks(client, evaluate, missing, group)
+        else:
+            rows = run_serially(evaluate, missing)
         done = len(study.scenarios) - len(missing)
         total = len(study.scenarios)
         for row in tqdm(rows, "scenarios", total, initial=done, disable=not progress):

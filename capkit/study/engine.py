@@ -18,6 +18,12 @@ from capkit.study.scenario import Task
 WINDOW = 2000
 RETRIES = 2
 KEEP_S = 5.0
+#: what keeps Dask's workers at the scenarios: no profile of them, and memory given back as by any program
+LEAN = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**27,
+}
 INSTALL = "a study needs dask.distributed and pyarrow: python -m pip install 'capkit[sweep]'"
 
 Rows = Iterator[dict[str, Any]]
@@ -46,6 +52,7 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
         Nothing answers at the address, no worker joins within a minute, or Dask is not installed.
     """
     try:
+        import dask
         import distributed
     except ImportError as error:
         raise ValueError(INSTALL) from error
@@ -67,12 +74,13 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
             yield client
         return
     count = workers or machine()["cores"]
-    local = distributed.LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.ERROR,
-    )
+    with dask.config.set(LEAN):
+        local = distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+        )
 
     def replace_closed() -> None:
         for name, nanny in list(local.workers.items()):
@@ -95,30 +103,45 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
 
 
 def run_tasks(
-    client: Any, function: Callable[[Task], dict[str, Any]], tasks: Iterable[Task]
+    client: Any, function: Callable[[Task], dict[str, Any]], tasks: Iterable[Task], group: int = 1
 ) -> Rows:
-    """The row of every task, as they are done; `ConnectionError` if the scheduler goes away."""
+    """The row of every task, as they are done; `ConnectionError` if the scheduler goes away.
+
+    Tasks of milliseconds go to a worker by the group: the scheduler's own work is a few milliseconds each time.
+    The tasks of a group that fails are done again, each by itself.
+    """
     from distributed import as_completed
 
     waiting, running = iter(tasks), as_completed()
-    named: dict[str, Task] = {}
+    named: dict[str, list[Task]] = {}
 
-    def submit(count: int) -> None:
-        for task in itertools.islice(waiting, count):
-            future = client.submit(function, task, pure=False, retries=RETRIES)
-            named[future.key] = task
-            running.add(future)
+    def submit(part: list[Task]) -> None:
+        future = client.submit(_rows, function, part, pure=False, retries=RETRIES)
+        named[future.key] = part
+        running.add(future)
 
-    submit(WINDOW)
+    def submit_next(count: int) -> None:
+        for _ in range(count):
+            if part := list(itertools.islice(waiting, group)):
+                submit(part)
+
+    submit_next(WINDOW // group)
     for future in running:
-        task = named.pop(future.key)
+        part = named.pop(future.key)
         if future.status == "finished":
-            yield future.result()
-        elif future.status == "error":
-            yield failed(task, future.exception())
-        else:
+            yield from future.result()
+        elif future.status != "error":
             raise ConnectionError("the Dask scheduler went away")
-        submit(1)
+        elif len(part) == 1:
+            yield failed(part[0], future.exception())
+        else:
+            for task in part:
+                submit([task])
+        submit_next(1)
+
+
+def _rows(function: Callable[[Task], dict[str, Any]], part: list[Task]) -> list[dict[str, Any]]:
+    return [function(task) for task in part]
 
 
 def run_serially(function: Callable[[Task], dict[str, Any]], tasks: Iterable[Task]) -> Rows:
