@@ -286,6 +286,7 @@ def test_a_team_has_its_files_and_not_the_key(school):
             assert not any(
                 key.loc[team, column] in content for content in (text, files["brief.md"])
             )
+        assert "](../" not in text and "chapter 11" in text
         assert "cut_silences(log.times" not in text and f"seed = {key.loc[team, 'seed']}" in text
 
 

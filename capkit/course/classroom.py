@@ -164,13 +164,17 @@ def _write_team(team: str, scenario: Mapping[str, Any], folder: Path) -> None:
     import papermill
 
     write_files(found(**scenario), folder)
+    notebook = folder / f"{CHAPTER}.ipynb"
     papermill.execute_notebook(
-        str(exercises_dir() / f"{CHAPTER}.ipynb"),
-        str(folder / f"{CHAPTER}.ipynb"),
+        str(exercises_dir() / notebook.name),
+        str(notebook),
         parameters={"run_dir": f"runs/{team}", **scenario},
         prepare_only=True,
         progress_bar=False,
     )
+    # The folder is handed out: a link to the chapters would lead nowhere.
+    text = notebook.read_text(encoding="utf-8")
+    notebook.write_text(re.sub(r"\[([^][\n]+)\]\(\.\./[^)\n]+\)", r"\1", text), encoding="utf-8")
 
 
 def _solve(team: str, scenario: Mapping[str, Any], folder: Path) -> None:
