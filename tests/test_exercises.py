@@ -152,6 +152,16 @@ def test_functions_are_tried_and_their_errors_told():
     assert "function is asked for" in question.judge(3.0).text
 
 
+def test_functions_cannot_change_what_is_asked():
+    def emptied(values):
+        values.clear()
+        return 0.0
+
+    assert (
+        not Function(lambda values: float(sum(values)), [([1.0, 2.0],)], "s").judge(emptied).right
+    )
+
+
 def test_functions_are_told_the_mistake_they_make():
     slips = {"That is the square.": lambda x: x * x, "That is the cube.": lambda x: x**3}
     question = Function(lambda x: 2.0 * x, [(1.0,), (2.0,), (5.0,)], "s", slips=slips)
@@ -232,8 +242,9 @@ def test_own_ledger_keeps_the_first_prediction(tmp_path, monkeypatch, capsys):
     course.predict("more servers", 1.0, "servers")
     course.reveal("more servers", 0.0)  # a truth of 0 has no error in per cent
     assert course.own_predictions()["error_percent"].isna().tolist() == [False, False, True]
-    with pytest.raises(ValueError, match="one finite number"):
-        course.predict("wait", "four", "s")
+    course.predict("late", "four", "s")  # no number: told, not noted, not raised
+    course.reveal("late", 4.0)
+    assert "late" not in course.own_predictions()["what"].tolist()
     capsys.readouterr()
 
 

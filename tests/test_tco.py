@@ -254,6 +254,7 @@ def test_infeasible_names_the_constraints_in_conflict():
         ({}, {"demand": -1}, "demand for capacity must be finite"),
         ({}, {"demand": {"capacity": [1, 2], "memory_gib": [1, 2, 3]}}, "got lengths"),
         ({}, {"zones": 2, "lost_zones": 2}, "lost_zones must lie"),
+        ({}, {"zones": 0}, "zones must be at least 1, got 0"),
         ({}, {"spot_share": 1.5}, "share between 0 and 1"),
         ({}, {"period_h": 0}, "positive number of hours"),
         ({"limit": [-1, 0, 0]}, {}, r"limit is negative for \['small'\]"),

@@ -62,7 +62,9 @@ class Terms:
             raise ValueError(
                 f"purchases must name some of {', '.join(PURCHASES)}, got {list(asked)}"
             )
-        if self.zones < 1 or not 0 <= self.lost_zones < self.zones:
+        if self.zones < 1:
+            raise ValueError(f"zones must be at least 1, got {self.zones}")
+        if not 0 <= self.lost_zones < self.zones:
             raise ValueError(
                 f"lost_zones must lie between 0 and zones - 1, got zones={self.zones}, "
                 f"lost_zones={self.lost_zones}"

@@ -64,7 +64,8 @@ def predict(what: str, value: Any, unit: str) -> None:
         _show(f"No prediction yet for *{what}*: put a number where the three dots are.")
         return
     if not is_number(value):
-        raise ValueError(f"a prediction is one finite number ({unit}), got {value!r}")
+        _show(f"Nothing noted for *{what}*: a prediction is one finite number ({unit}).")
+        return
     entries = [e for e in _read() if e["what"] != what or "revealed" in e]
     told = any(e["what"] == what for e in entries)
     noted = {"what": what, "predicted": float(value), "unit": unit, "time": round(time.time())}

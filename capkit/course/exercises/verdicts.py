@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ NOT_DONE = "Not done yet: put your answer where the three dots are, run that cel
 
 #: factors between an answer and the truth, and what they usually mean
 UNITS = {
-    1000.0: "seconds, or milliseconds",
+    1000.0: "one, or a thousand, as in seconds and milliseconds",
     60.0: "minutes, or seconds",
     3600.0: "per hour, or per second",
     24.0: "a day, or an hour",
@@ -58,7 +59,7 @@ class Number:
     >>> wait.judge(0.2001).text, wait.judge(0.7).text
     ('Right.', 'Not yet. That is the response: the service is still in it.')
     >>> wait.judge(200.0).text
-    'Not yet: 1000 times too much. Check the unit: seconds, or milliseconds? Asked for: s.'
+    'Not yet: 1000 times too much. Check the unit: one, or a thousand, as in seconds and milliseconds? Asked for: s.'
     """
 
     value: float
@@ -145,7 +146,7 @@ class Function:
         answers = []
         for case in self.cases:
             try:
-                found = given(*case)
+                found = given(*deepcopy(case))
             except Exception as problem:
                 words = f"{type(problem).__name__}: {problem}"
                 return Verdict(False, f"Your function stopped with {words}")

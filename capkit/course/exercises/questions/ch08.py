@@ -10,7 +10,7 @@ import pandas as pd
 
 from capkit import tco
 from capkit.course.exercises.checks import question
-from capkit.course.exercises.verdicts import Choice, Function, Number, Properties
+from capkit.course.exercises.verdicts import Choice, Function, Number, Properties, is_number
 from capkit.queueing import max_rate, min_servers
 
 
@@ -93,8 +93,9 @@ def at_most_saved(options: pd.DataFrame, need: float, offer_usd_h: float) -> Num
         slips={
             "That is over the bound; the question is what share of the offer can be saved.": 100.0
             * (offer_usd_h / bound - 1.0),
-            "That is what one fleet of whole machines saves. Another might save more: a bound holds for all.": 100.0
+            "That is what a fleet of whole machines saves. The bound is asked for, which holds for every fleet.": 100.0
             * (1.0 - whole / offer_usd_h),
+            "That is what is left to pay.": 100.0 * bound / offer_usd_h,
             "That is in USD/h.": offer_usd_h - bound,
         },
     )
@@ -111,7 +112,8 @@ def bought_in_vain(
 ) -> Number:
     """Servers more that n times one at the target buys, against one queue for all."""
     target = {"percentile": slo_percentile, "max_response": limit_s, "service_cv2": service_cv2}
-    alone = math.ceil(rate / max_rate(1, service_rate, **target))
+    parts = rate / max_rate(1, service_rate, **target)
+    alone = math.ceil(parts)
     pooled, full = min_servers(rate, service_rate, **target), math.ceil(rate / service_rate)
     return Number(
         float(alone - pooled),
@@ -122,6 +124,8 @@ def bought_in_vain(
             "That is the number for one queue; the difference is asked for.": float(pooled),
             "That is against full load, which misses the target.": float(alone - full),
             "That is what one queue needs above full load.": float(pooled - full),
+            "Servers are whole: round up before you subtract.": parts - pooled,
+            "Rounded down, the last requests have no server.": float(math.floor(parts) - pooled),
         },
     )
 
@@ -162,6 +166,9 @@ def owning_saves(
             "A dollar in three years is worth less than one today.": saved(rate=0.0),
             "A rented machine is paid for in the hours of use only.": saved(hours=168.0),
             "The owned machine draws power.": saved(power=0.0),
+            "The owned machine draws power in all hours.": saved(
+                power=power_usd_h * hours_a_week / 168.0
+            ),
             "The owned machine is sold in the end.": saved(residual=0.0),
             "The resale comes after the last year: it is worth less today.": saved()
             + residual_usd * (1.0 - (1.0 + discount_rate) ** -years),
@@ -181,7 +188,8 @@ def spare_machine(options: pd.DataFrame, need: float) -> Properties:
 
     def known(fleet: Mapping[str, Any]) -> bool:
         return isinstance(fleet, Mapping) and all(
-            name in types.index and n >= 0 and n == int(n) for name, n in fleet.items()
+            name in types.index and is_number(n) and n >= 0 and n == int(n)
+            for name, n in fleet.items()
         )
 
     def left(fleet: Mapping[str, Any]) -> float:
