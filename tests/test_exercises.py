@@ -232,8 +232,9 @@ def test_own_ledger_keeps_the_first_prediction(tmp_path, monkeypatch, capsys):
     course.predict("more servers", 1.0, "servers")
     course.reveal("more servers", 0.0)  # a truth of 0 has no error in per cent
     assert course.own_predictions()["error_percent"].isna().tolist() == [False, False, True]
-    with pytest.raises(ValueError, match="one finite number"):
-        course.predict("wait", "four", "s")
+    course.predict("late", "four", "s")  # no number: told, not noted
+    course.reveal("late", 4.0)
+    assert "late" not in course.own_predictions()["what"].to_list()
     capsys.readouterr()
 
 

@@ -11,7 +11,7 @@ NOT_DONE = "Not done yet: put your answer where the three dots are, run that cel
 
 #: factors between an answer and the truth, and what they usually mean
 UNITS = {
-    1000.0: "seconds, or milliseconds",
+    1000.0: "one, or a thousand (seconds, or milliseconds)",
     60.0: "minutes, or seconds",
     3600.0: "per hour, or per second",
     24.0: "a day, or an hour",
@@ -58,7 +58,7 @@ class Number:
     >>> wait.judge(0.2001).text, wait.judge(0.7).text
     ('Right.', 'Not yet. That is the response: the service is still in it.')
     >>> wait.judge(200.0).text
-    'Not yet: 1000 times too much. Check the unit: seconds, or milliseconds? Asked for: s.'
+    'Not yet: 1000 times too much. Check the unit: one, or a thousand (seconds, or milliseconds)? Asked for: s.'
     """
 
     value: float
