@@ -34,6 +34,11 @@ def _write(entries: list[dict[str, Any]]) -> None:
     scratch.replace(path)
 
 
+def _words(value: float) -> str:
+    """Four digits; a count of many thousands whole, never with an exponent."""
+    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
 def _show(text: str) -> None:
     from IPython.display import Markdown, display
 
@@ -48,7 +53,7 @@ def predict(what: str, value: Any, unit: str) -> None:
     what : str
         Name of the quantity; `reveal` uses the same.
     value : float
-        Your prediction; the three dots are no prediction.
+        Your prediction; the three dots are no prediction, and what is not one finite number is not noted.
     unit : str
         Of the value.
 
@@ -64,14 +69,16 @@ def predict(what: str, value: Any, unit: str) -> None:
         _show(f"No prediction yet for *{what}*: put a number where the three dots are.")
         return
     if not is_number(value):
-        _show(f"Nothing noted for *{what}*: a prediction is one finite number ({unit}).")
+        _show(
+            f"A prediction is one finite number ({unit}); this is {value!r:.40}. Nothing is noted."
+        )
         return
     entries = [e for e in _read() if e["what"] != what or "revealed" in e]
     told = any(e["what"] == what for e in entries)
     noted = {"what": what, "predicted": float(value), "unit": unit, "time": round(time.time())}
     _write([*entries, noted])
     again = " You have seen the answer before: only the first prediction counts." if told else ""
-    _show(f"Noted: you expect **{float(value):g} {unit}** for *{what}*.{again}")
+    _show(f"Noted: you expect **{_words(float(value))} {unit}** for *{what}*.{again}")
 
 
 def reveal(what: str, value: float, *, low: float | None = None, high: float | None = None) -> None:
@@ -80,15 +87,15 @@ def reveal(what: str, value: float, *, low: float | None = None, high: float | N
     mine = next((e for e in entries if e["what"] == what and "revealed" not in e), None)
     if mine is None:
         _show(
-            f"*{what}* is {value:.4g}. You made no prediction: make one before you run, next time."
+            f"*{what}* is {_words(value)}. You made no prediction: make one before you run, next time."
         )
         return
     mine |= {"revealed": float(value), "low": low, "high": high}
     _write(entries)
     error = f": {100.0 * (mine['predicted'] / value - 1.0):+.0f} %" if value else ""
-    bounds = f" ({low:.4g} to {high:.4g})" if low is not None and high is not None else ""
+    bounds = f" ({_words(low)} to {_words(high)})" if low is not None and high is not None else ""
     _show(
-        f"*{what}*: you said **{mine['predicted']:g} {mine['unit']}**, it is **{value:.4g}**{bounds}{error}."
+        f"*{what}*: you said **{_words(mine['predicted'])} {mine['unit']}**, it is **{_words(value)}**{bounds}{error}."
     )
 
 

@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from capkit import datasets, workload
 from capkit.course.exercises.checks import question
-from capkit.course.exercises.verdicts import Choice, Function, Number, Properties
+from capkit.course.exercises.verdicts import Choice, Function, Number, Properties, is_number
 from capkit.queueing import min_servers
 from capkit.training import count_cnn
 from capkit.workload.log import PARTS
@@ -197,6 +197,7 @@ def price_of_the_bursts(
         "That is what the mean rate costs anyhow.": by_mean * month,
         "That is an hour's price.": more * usd_server_h,
         "That is a day's price.": more * usd_server_h * 24.0,
+        "That is a year's price.": more * usd_server_h * 8760.0,
         "That is the number of servers, not the money.": float(more),
     }
     if by_peak != needed:
@@ -223,10 +224,11 @@ def hours_to_record(window_s: float, scatter: float) -> Properties:
 
     return Properties(
         {
-            "A number of whole hours is asked for.": lambda h: h == int(h),
+            "A number of whole hours is asked for.": lambda h: is_number(h) and h == int(h),
             "In so few hours the test misses it more than one time in ten.": lambda h: (
                 not misses(int(h))
             ),
+            "Half as many would do: is this in hours?": lambda h: misses(int(h) // 2),
             "One hour less would do as well.": lambda h: misses(int(h) - 1),
         }
     )
