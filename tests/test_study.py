@@ -14,7 +14,7 @@ import yaml
 from capkit import course, planning, study
 from capkit.course import execution, manifest
 from capkit.datasets import project_root
-from capkit.study import command, scenario
+from capkit.study import command, engine, scenario
 
 ROOT = project_root()
 SIZING = """
@@ -144,12 +144,17 @@ def test_sizing_is_the_first_answer_of_the_plan():
         assert first["cost_usd_week"] == pytest.approx(running_usd_week, abs=0.01)
 
 
-def test_dask_s_table_is_the_serial_one_byte_for_byte(serial, tmp_path):
+def test_dask_s_table_is_the_serial_one_byte_for_byte(serial, tmp_path, monkeypatch):
     found, out, table = serial
+    taken = []
+    many = (taken.append(n) or study.Task(n, "none", {}, "", (), "") for n in range(40))
+    monkeypatch.setattr(engine, "WINDOW", 6)
     with study.cluster(workers=1) as client:
         parallel = study.run_study(found, tmp_path / "out", client=client)
         tasks = [study.Task(n, "none", {"zones": 1}, "", (), "") for n in range(7)]
         rows = list(study.run_tasks(client, broken_if_odd, tasks, group=3))
+        lost = study.run_tasks(client, broken, many, group=3)
+        held = [len(taken) - done for done, _ in enumerate(lost)]
     pd.testing.assert_frame_equal(parallel, table)
     assert (tmp_path / "out" / "results.parquet").read_bytes() == (
         out / "results.parquet"
@@ -157,6 +162,7 @@ def test_dask_s_table_is_the_serial_one_byte_for_byte(serial, tmp_path):
     assert sorted(row["scenario"] for row in rows) == list(range(7))
     for row in rows:
         assert row["error"].startswith("ZeroDivisionError" if row["scenario"] % 2 else "1")
+    assert len(held) == 40 and max(held) <= 6, "groups that fail bring no more into memory"
 
 
 def test_a_study_goes_on_with_what_is_missing(serial, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from capkit.study.scenario import Task
 WINDOW = 2000
 RETRIES = 2
 KEEP_S = 5.0
-#: what keeps Dask's workers at the scenarios: no profile of them, and memory given back as by any program
+#: what keeps Dask's workers at the scenarios: no profile of them, and memory that is kept for the next array
 LEAN = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "10s",
@@ -120,12 +120,11 @@ def run_tasks(
         named[future.key] = part
         running.add(future)
 
-    def submit_next(count: int) -> None:
-        for _ in range(count):
-            if part := list(itertools.islice(waiting, group)):
-                submit(part)
+    def fill() -> None:
+        while len(named) < WINDOW // group and (part := list(itertools.islice(waiting, group))):
+            submit(part)
 
-    submit_next(WINDOW // group)
+    fill()
     for future in running:
         part = named.pop(future.key)
         if future.status == "finished":
@@ -137,7 +136,7 @@ def run_tasks(
         else:
             for task in part:
                 submit([task])
-        submit_next(1)
+        fill()
 
 
 def _rows(function: Callable[[Task], dict[str, Any]], part: list[Task]) -> list[dict[str, Any]]:
