@@ -35,8 +35,12 @@ def _write(entries: list[dict[str, Any]]) -> None:
 
 
 def _words(value: float) -> str:
-    """Four digits; a count of many thousands whole, never with an exponent."""
-    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    """Four digits; thousands whole, never with an exponent.
+
+    >>> [_words(value) for value in (296458.0, 9999.6, 40.0, 0.08125)]
+    ['296458', '10000', '40', '0.08125']
+    """
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _show(text: str) -> None:
