@@ -167,7 +167,7 @@ def outcome(out: Path, expected: bytes, what: str, kills: int, scenarios: int) -
     }
 
 
-def kill_workers(kills: int = 20, scenarios: int = 60) -> dict[str, Any]:
+def kill_workers(kills: int = 20, scenarios: int = 1000) -> dict[str, Any]:
     """Kill a worker at random moments; the table must be that of an undisturbed study."""
     rng = random.Random(1)
     with tempfile.TemporaryDirectory() as name:
