@@ -22,7 +22,7 @@ def write_page(script: str, title: str, parts: dict[str, pd.DataFrame]) -> None:
         f"# {title}",
         "",
         f"Machine: {machine}, Python {here['python']}; shared, so expect noise.",
-        f"Written by `benchmarks/{Path(script).name}`, all in one run.",
+        f"Written by `benchmarks/{Path(script).name}`; each row in one run.",
     ]
     lines += [f"\n## {heading}\n\n{to_markdown(table)}" for heading, table in parts.items()]
     page = Path(script).with_suffix(".md")
