@@ -20,7 +20,7 @@ pytestmark = pytest.mark.more
 STUDY = """
 work: sizing
 random:
-  scenarios: 120
+  scenarios: 200
   seed: 5
   slo_latency_ms: {from: 1, to: 50}
   zones: [1, 2]
