@@ -63,9 +63,13 @@ def browser():
 
 
 def visit(page, path):
-    """Open a page and wait until its formulas are drawn."""
+    """Open a page and wait until it stands still: formulas drawn, slides ready, no colour half way to the next."""
     page.goto(path.as_uri(), wait_until="load")
     page.evaluate("window.MathJax && MathJax.startup.promise")
+    page.wait_for_function("!window.Reveal || Reveal.isReady()")
+    page.wait_for_function(
+        "!document.getAnimations().some(a => a instanceof CSSTransition && a.playState === 'running')"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +202,6 @@ def test_slides_fit_and_speak(html, browser):
     page = open_page(browser, viewport={"width": 1120, "height": 700})
     for chapter in CHAPTERS:
         visit(page, html / "slides" / f"{chapter}.html")
-        page.wait_for_function("Reveal.isReady()")
         total = page.evaluate("Reveal.getTotalSlides()")
         assert total > 5
         notes = 0
