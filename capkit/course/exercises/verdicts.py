@@ -73,7 +73,7 @@ class Number:
     def judge(self, given: Any) -> Verdict:
         """Right, a known slip, a wrong unit, a wrong sign, or the direction."""
         if not is_number(given):
-            kind = str(given) if isinstance(given, float) else f"a {type(given).__name__}"
+            kind = str(given) if isinstance(given, float) else f"of type {type(given).__name__}"
             return Verdict(False, f"One finite number is asked for ({self.unit}); this is {kind}.")
         number = float(given)
         if self._near(number, self.value):
@@ -142,7 +142,7 @@ class Function:
     def judge(self, given: Any) -> Verdict:
         """A known slip, or how many cases it gets right; an error of the function is told, not raised."""
         if not callable(given):
-            return Verdict(False, f"A function is asked for; this is a {type(given).__name__}.")
+            return Verdict(False, f"A function is asked for; this is of type {type(given).__name__}.")
         answers = []
         for case in self.cases:
             try:
