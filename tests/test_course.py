@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from capkit import course
+from capkit import course, datasets
 from capkit.__main__ import main as capkit_main
 from capkit.course import check
 from capkit.course.notebooks import select
@@ -75,6 +75,16 @@ def test_missing_product_falls_back_to_the_reference_and_says_so(tmp_path, capsy
     product = course.load(tmp_path, "05_serving_benchmark")
     assert product == course.reference("05_serving_benchmark")
     assert capsys.readouterr().out == "05_serving_benchmark: taken from the reference run\n"
+
+
+def test_the_machines_of_the_first_plan_carry_its_servers_and_cost_what_it_says():
+    plan = course.reference("01_why_capacity_planning").data
+    catalogue = datasets.load_catalogue(provider="aws").set_index("name")
+    machine = catalogue.loc[plan["machine"]]
+    assert (plan["machines"] - 1) * machine["vcpus"] < plan["servers"]
+    assert plan["servers"] <= plan["machines"] * machine["vcpus"]
+    week_usd = plan["machines"] * machine["on_demand_usd_h"] * 168
+    assert plan["cost_usd_week"] == pytest.approx(week_usd)
 
 
 def test_stale_product_names_the_chapter_to_run_again(save, tmp_path):
