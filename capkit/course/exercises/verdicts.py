@@ -142,7 +142,9 @@ class Function:
     def judge(self, given: Any) -> Verdict:
         """A known slip, or how many cases it gets right; an error of the function is told, not raised."""
         if not callable(given):
-            return Verdict(False, f"A function is asked for; this is of type {type(given).__name__}.")
+            return Verdict(
+                False, f"A function is asked for; this is of type {type(given).__name__}."
+            )
         answers = []
         for case in self.cases:
             try:
