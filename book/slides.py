@@ -136,8 +136,8 @@ def read(notebook: NotebookNode) -> list[Slide]:
             if outputs and text_only and slides and slides[-1].has_room():
                 slides[-1].outputs = outputs
             elif outputs:
-                first = lead if text_only else forward(lead)
-                slides.append(Slide(f"### {section}", [first] if first else [], outputs))
+                leading = lead if text_only else forward(lead)
+                slides.append(Slide(f"### {section}", [leading] if leading else [], outputs))
             if outputs:
                 lead = ""
             continue
@@ -157,8 +157,8 @@ def read(notebook: NotebookNode) -> list[Slide]:
                 slides[-1].notes.append(text)
                 lead = last_sentence(text)
             elif slides[-1].outputs:
-                first = [forward(lead)] if forward(lead) else []
-                slides.append(Slide(f"### {section}", [*first, text]))
+                leading = forward(lead)
+                slides.append(Slide(f"### {section}", [leading, text] if leading else [text]))
                 lead = ""
             else:
                 slides[-1].body.append(text)
