@@ -355,3 +355,21 @@ def test_measurement_that_is_too_short_is_rejected(capsys):
     bench = loadtest.Bench(True, lambda name: pd.DataFrame({"x": [1.0]}))
     assert bench.take(["a"], short)["a"]["x"].tolist() == [1.0]
     assert bench.replaced == ["a"] and "rejected twice" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("attempts", "said"),
+    [
+        (0, ""),
+        (1, "rejected by its validity gate, "),
+        (2, "rejected twice by its validity gate, "),
+        (3, "rejected 3 times by its validity gate, "),
+    ],
+)
+def test_rejection_says_how_often_it_was_tried(attempts, said, capsys):
+    bad = {"sweep": pd.DataFrame({"valid": [True, False]})}
+    tried = []
+    bench = loadtest.Bench(True, lambda name: pd.DataFrame())
+    bench.take(["sweep"], lambda: tried.append(1) or bad, attempts=attempts)
+    assert len(tried) == attempts
+    assert capsys.readouterr().out == f"sweep: {said}taken from the reference run\n"

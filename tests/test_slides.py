@@ -55,12 +55,52 @@ def test_headings_and_outputs_open_slides_and_paragraphs_are_notes(slides):
     assert result.notes == ["Read it."]
 
 
-def test_code_without_a_figure_or_a_table_is_not_on_a_slide(slides):
-    printed = new_output("stream", text="1")
-    made = slides.read(
-        notebook(new_code_cell("print(1)", outputs=[printed]), new_code_cell("x = 1"))
+def text(lines, name="stdout"):
+    return new_output("stream", name=name, text=lines)
+
+
+def test_code_that_shows_nothing_is_not_on_a_slide(slides):
+    nothing = (
+        [],
+        [text("a warning", name="stderr")],
+        [text("05_serving_benchmark: taken from the reference run")],
     )
-    assert len(made) == 1
+    for outputs in nothing:
+        assert len(slides.read(notebook(new_code_cell("x = 1", outputs=outputs)))) == 1
+
+
+def test_a_printed_text_stands_under_the_sentence_that_points_to_it(slides):
+    said = "## Waits\n\nHow long does one wait?"
+    _, section, later = slides.read(
+        notebook(
+            new_markdown_cell(said),
+            new_code_cell("wait", outputs=[text("3 ms")]),
+            new_markdown_cell("So much. The second row is the mean."),
+            new_code_cell("mean", outputs=[text("2 ms\n"), new_output("display_data")]),
+        )
+    )
+    assert (section.body, [o.text for o in section.outputs]) == (
+        ["How long does one wait?"],
+        ["3 ms\n"],
+    )
+    assert later.body == ["The second row is the mean."]
+    assert [o.text for o in later.outputs] == ["2 ms\n"]
+
+
+def test_a_text_beside_a_table_is_on_its_slide(slides):
+    reference = "05_serving_benchmark: taken from the reference run\n"
+    *_, last = slides.read(
+        notebook(new_code_cell("waits", outputs=[text(reference), table(), text("of 7 rows\n")]))
+    )
+    assert last.outputs == [text(reference), table(), text("of 7 rows\n")]
+
+
+def test_a_series_is_a_text_and_a_long_text_says_what_is_left_out(slides):
+    series = new_output("execute_result", data={"text/plain": "a 1\n" * 50}, execution_count=1)
+    *_, last = slides.read(notebook(new_code_cell("series", outputs=[series])))
+    lines = last.outputs[0].text.splitlines()
+    assert len(lines) == slides.TEXT_LINES
+    assert lines[-1] == f"... ({50 - slides.TEXT_LINES + 1} more lines in the notebook)"
 
 
 def test_a_list_after_a_result_has_its_own_slide(slides):
@@ -85,18 +125,21 @@ def test_a_notebook_without_a_title_is_refused(slides):
         slides.read(new_notebook(cells=[new_markdown_cell("text")]))
 
 
+def seen(slides, made):
+    """What a notebook shows, in order: figures and tables, and each text up to the lines that fit."""
+    outputs = [o for cell in made.cells for o in cell.get("outputs", [])]
+    taken = slides.TAKEN
+    for output in outputs:
+        if words := slides.printed(output):
+            if not all(line.endswith(taken) for line in words.splitlines() if line):
+                yield words.splitlines()[: slides.TEXT_LINES - 1]
+        elif set(slides.SHOWN) & set(output.get("data", {})):
+            yield output
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_figure_and_table_of_a_chapter_is_in_its_deck(slides, chapter):
+def test_everything_that_a_chapter_shows_is_in_its_deck(slides, chapter):
     source = nbformat.read(notebook_path(chapter), as_version=4)
     deck = slides.deck(source)
-    shown = [
-        [
-            o
-            for cell in made.cells
-            for o in cell.get("outputs", [])
-            if set(slides.SHOWN) & set(o.get("data", {}))
-        ]
-        for made in (source, deck)
-    ]
-    assert shown[0] == shown[1]
+    assert [*seen(slides, source)] == [*seen(slides, deck)]
     assert deck.cells[0].source.startswith(f"# {chapter[:2]}")

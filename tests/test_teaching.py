@@ -122,6 +122,44 @@ def test_guide_says_of_each_chapter_what_to_say_and_to_ask(chapter):
         assert re.fullmatch(r".+[?.] \*[^*]+\*\s*", question, flags=re.S), question
 
 
+def test_what_the_guide_says_of_the_shipped_ledger_holds():
+    said = "M/M/1 mostly errs with a plus, M/G/c and G/G/c, which know more of the service times, mostly with a minus"
+    assert said in " ".join(GUIDE.split())
+    ledger = course.reference("06_queueing").table("ledger")
+    shown = ledger.query("server == 'real model' and quantity == 'p99'")
+    plus = (shown["error_percent"] > 0).groupby(shown["model"]).mean()
+    assert plus["1 M/M/1"] > 0.5
+    assert plus["4 M/G/c"] < 0.5 and plus["5 G/G/c"] < 0.5
+    # a column that errs less although the data reject its law
+    error = shown.pivot(index="load", columns="model", values="error_percent").abs()
+    assert "In some rows M/M/c errs less than the replay" in GUIDE
+    assert (error["2 M/M/c"] < error["8 replay"]).any()
+
+
+def test_what_the_guide_says_of_the_shipped_intervals_holds():
+    said = "the 80 % interval covers more hours than it promises, the 95 % interval fewer"
+    assert said in " ".join(GUIDE.split())
+    product = course.reference("07_forecasting")
+    forecast, came = product.table("forecast"), product.table("actual")["requests_per_s"]
+    backtest = product.table("backtest").query(
+        f"model == '{product.data['model']}' and horizon == {product.data['horizon_h']}"
+    )
+    inside = {
+        level: came.between(forecast[f"lower_{level}_rps"], forecast[f"upper_{level}_rps"]).mean()
+        for level in (80, 95)
+    }
+    assert inside[80] > 0.80 and inside[95] < 0.95
+    assert "over many weeks both cover less than they promise" in " ".join(GUIDE.split())
+    assert (backtest[["coverage_80", "coverage_95"]].iloc[0] < [0.80, 0.95]).all()
+
+
+def test_the_guide_reads_well_without_what_the_book_adds():
+    marked = re.search(r"(.+)\n\n<!-- minutes -->\n", GUIDE)[1]
+    assert not marked.rstrip().endswith(":")
+    build = (ROOT / "book" / "build.py").read_text(encoding="utf-8")
+    assert '"<!-- minutes -->"' in build
+
+
 def test_what_the_guide_names_is_there():
     assert {key for key in re.findall(r"\b(\d\d\.\d)\b", GUIDE) if find(key)}
     commands = set(re.findall(r"python -m capkit ([\w-]+)", GUIDE))

@@ -104,7 +104,8 @@ class Bench:
             if all("valid" not in found[name] or found[name]["valid"].all() for name in names):
                 break
         else:
-            why = "rejected twice by its validity gate, " if attempts else ""
+            often = {1: "", 2: " twice"}.get(attempts, f" {attempts} times")
+            why = f"rejected{often} by its validity gate, " if attempts else ""
             print(f"{', '.join(names)}: {why}taken from the reference run")
             found = {name: self._reference(name) for name in names}
             replaced += names
