@@ -3,6 +3,7 @@
 import ast
 import itertools
 import json
+import symtable
 from collections import Counter
 
 import nbformat
@@ -12,6 +13,7 @@ from capkit import course
 from capkit.course import exercises
 from capkit.course.exercises import Choice, Function, Number, Properties, checks
 from capkit.course.exercises.checks import EXERCISES, find
+from capkit.course.exercises.generate import names_read, parts
 from capkit.course.notebooks import has_own_outputs
 from capkit.queueing import min_servers
 
@@ -39,13 +41,16 @@ def read(folder, name):
     return nbformat.read(folder / name, as_version=4)
 
 
-def run(notebook, parameters):
-    """Execute a notebook's code cells in this process; the names that it leaves."""
-    names = {}
-    for cell in notebook.cells:
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def run(cells, names, parameters):
+    """Execute code cells in this process, on ``names``, which they change."""
+    for cell in cells:
         if cell.cell_type == "code":
             exec(compile(cell.source, "exercise", "exec"), names)
-            if "parameters" in cell.metadata.get("tags", []):
+            if "parameters" in tags(cell):
                 names.update({k: v for k, v in parameters.items() if k in names})
     return names
 
@@ -54,7 +59,7 @@ def keys(notebook):
     return [
         node.args[0].value
         for cell in notebook.cells
-        if "check" in cell.metadata.get("tags", [])
+        if "check" in tags(cell)
         for node in ast.walk(ast.parse(cell.source))
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "check"
     ]
@@ -85,7 +90,7 @@ def test_solutions_show_what_their_source_gives(chapter):
 def test_no_answer_survives(chapter):
     exercise = json.dumps(read(exercises.exercises_dir(), chapter), ensure_ascii=False)
     for cell in read(exercises.solutions_dir(), chapter).cells:
-        if "solution" not in cell.metadata.get("tags", []):
+        if "solution" not in tags(cell):
             continue
         if cell.cell_type == "markdown":
             assert cell.source[:60] not in exercise
@@ -103,7 +108,7 @@ def test_solutions_pass_every_check(chapter, parameters, monkeypatch, capsys):
     solutions = read(exercises.solutions_dir(), chapter)
     asked = keys(solutions)
     assert asked and len(asked) == len(set(asked))
-    run(solutions, parameters)
+    run(solutions.cells, {}, parameters)
     assert set(asked) == {key for key in EXERCISES if key.startswith(f"{chapter[:2]}.")}
     assert all(exercises.passed(key) for key in asked)
     capsys.readouterr()
@@ -112,7 +117,7 @@ def test_solutions_pass_every_check(chapter, parameters, monkeypatch, capsys):
 @pytest.mark.more
 def test_untouched_exercises_run_and_say_that_nothing_is_done(chapter, capsys):
     untouched = read(exercises.exercises_dir(), chapter)
-    run(untouched, {})
+    run(untouched.cells, {}, {})
     assert not any(exercises.passed(key) for key in keys(untouched))
     capsys.readouterr()
 
@@ -199,6 +204,37 @@ def test_a_check_without_an_answer_before_it_is_refused():
     check = nbformat.v4.new_code_cell("exercises.check('06.1', x)", metadata={"tags": ["check"]})
     with pytest.raises(ValueError, match="without a solution"):
         exercises.generate(nbformat.v4.new_notebook(cells=[check]))
+
+
+def test_a_helper_with_the_name_of_another_exercise_gets_no_dots():
+    notebook = read(exercises.solutions_dir(), "06_queueing.ipynb")
+    second = next(cell for cell in notebook.cells if "# Servers at the target" in cell.source)
+    second.source += "\narrival_rate = 1.0"  # a given of 06.1, and no answer to 06.2
+    made = [cell.source for cell in exercises.generate(notebook).cells]
+    assert not any("arrival_rate = ..." in source for source in made)
+
+
+def test_no_exercise_takes_a_name_from_another(chapter):
+    solutions, bound = read(exercises.solutions_dir(), chapter), Counter()
+    for part in parts(solutions):
+        code = [cell.source for cell in part if cell.cell_type == "code"]
+        names = [n for source in code for n in symtable.symtable(source, "", "exec").get_symbols()]
+        bound.update({n.get_name() for n in names if n.is_assigned() or n.is_imported()})
+    twice = {name for name, times in bound.items() if times > 1}
+    assert not twice & names_read(solutions.cells)
+
+
+@pytest.mark.more
+@pytest.mark.parametrize("chapter", SOLUTIONS[:-1], indirect=True, ids=lambda path: path.stem)
+def test_each_answer_alone_passes_after_all_cells_were_run(chapter, monkeypatch, capsys):
+    """All but the capstone's, each of which needs those before it."""
+    names = run(read(exercises.exercises_dir(), chapter).cells, {}, {})
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    solutions = read(exercises.solutions_dir(), chapter)
+    for part in reversed(parts(solutions)):
+        run([cell for cell in part if tags(cell) & {"solution", "check"}], names, {})
+    assert all(exercises.passed(key) for key in keys(solutions))
+    capsys.readouterr()
 
 
 def test_hints_come_one_at_a_time(monkeypatch):

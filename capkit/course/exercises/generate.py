@@ -1,10 +1,10 @@
 """Exercises from solutions: `python -m capkit exercises` writes ``notebooks/exercises`` from ``notebooks/solutions``.
 
 In a cell with the tag ``solution`` the answers become three dots: of ``servers = min_servers(...)`` is left
-``servers = ...`` if a cell that is not a solution uses the name; a function keeps its signature and docstring.
-Leading comments stay, all else goes. A Markdown
-cell with the tag ``solution`` explains the answer and is dropped. Cells with the tag ``check`` get nbgrader's
-metadata, one point each. Outputs are left out; those of a solution whose source has changed are written first.
+``servers = ...`` if a cell of the same exercise that is not a solution uses the name; a function keeps its
+signature and docstring. Leading comments stay, all else goes. A Markdown cell with the tag ``solution`` explains
+the answer and is dropped. Cells with the tag ``check`` get nbgrader's metadata, one point each. Outputs are left
+out; those of a solution whose source has changed are written first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +71,32 @@ def _grading(cell: Node, key: str, *, graded: bool) -> dict[str, Any]:
     return {"cell_type": cell.cell_type, "grade_id": key, "schema_version": 3, **kind, **points}
 
 
-def generate(solutions: Node) -> Any:
-    """The exercise notebook of a solutions notebook; `ValueError` where a check follows no solution."""
-    cells: list[Node] = []
-    open_solution = False
-    used = {
+def parts(notebook: Node) -> list[list[Node]]:
+    """The cells of a notebook, cut before each heading of the second level: an exercise is one part."""
+    found: list[list[Node]] = [[]]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            found.append([])
+        found[-1].append(cell)
+    return found
+
+
+def names_read(cells: Iterable[Node]) -> set[str]:
+    """The names that code cells use, solutions left out."""
+    return {
         node.id
-        for cell in solutions.cells
+        for cell in cells
         if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", [])
         for node in ast.walk(ast.parse(cell.source))
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
-    for cell in solutions.cells:
+
+
+def generate(solutions: Node) -> Any:
+    """The exercise notebook of a solutions notebook; `ValueError` where a check follows no solution."""
+    cells: list[Node] = []
+    open_solution = False
+    for cell, used in ((c, names_read(part)) for part in parts(solutions) for c in part):
         tags = cell.metadata.get("tags", [])
         if "solution" in tags and cell.cell_type == "markdown":
             continue
