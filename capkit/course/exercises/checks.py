@@ -54,7 +54,7 @@ def find(key: str) -> Exercise:
 
 
 def judge(key: str, answer: Any, **given: Any) -> Verdict:
-    """The verdict on an answer: `NOT_DONE` while it is the three dots.
+    """The verdict on an answer: `NOT_DONE` while it is the three dots, and no traceback where nothing is right.
 
     Parameters
     ----------
@@ -67,10 +67,17 @@ def judge(key: str, answer: Any, **given: Any) -> Verdict:
 
     >>> judge("06.1", ..., arrival_rate=6.0, service_rate=3.0).right
     False
+    >>> judge("01.2", 60, needed=40, zones=1).text
+    'Under these parameters this exercise has no answer: of 1 zone nothing is left when one is lost'
     """
     if answer is ... or answer is None:
         return Verdict(False, NOT_DONE)
-    return find(key).make(**given).judge(answer)
+    exercise = find(key)
+    try:
+        asked = exercise.make(**given)
+    except (ValueError, ZeroDivisionError) as problem:
+        return Verdict(False, f"Under these parameters this exercise has no answer: {problem}")
+    return asked.judge(answer)
 
 
 def check(key: str, answer: Any, **given: Any) -> None:
