@@ -154,6 +154,15 @@ def test_each_exercise_has_hints_and_graded_cells(chapter):
     assert len({cell["grade_id"] for cell in graded}) == len(graded)
 
 
+def test_givens_are_locked_unless_a_learner_shall_change_them(chapter):
+    notebook = read(exercises.exercises_dir(), chapter)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and not tags(cell) & {"parameters", "hint", "own"}:
+            assert cell.metadata["nbgrader"]["locked"] != ("solution" in tags(cell))
+        elif "own" in tags(cell):
+            assert "nbgrader" not in cell.metadata
+
+
 def test_unit_slips_are_named():
     number = Number(120.0, "ms")
     assert "1000" in number.judge(0.12).text and "milliseconds" in number.judge(0.12).text
