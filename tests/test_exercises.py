@@ -6,6 +6,7 @@ import symtable
 from collections import Counter
 
 import nbformat
+import numpy as np
 import pytest
 
 from capkit import course
@@ -222,6 +223,28 @@ def test_properties_name_the_one_that_fails_and_bad_input():
     assert "could not be tried" in question.judge("x").text
     finite = Properties({"a whole number": lambda x: x == int(x)})
     assert "OverflowError" in finite.judge(float("inf")).text
+
+
+def test_an_alarm_may_not_know_the_calendar_or_the_future():
+    rng = np.random.default_rng(4)
+    came = 100.0 + rng.uniform(0.0, 10.0, 20 * 168)
+    came[-48:] *= 1.4
+    terms = {"came": came, "shift_hour": came.size - 48, "rise": 1.4}
+    alarms = {
+        "Right.": lambda counts: counts > 120.0,
+        exercises.NOT_DONE: lambda counts: ...,
+        "could not be tried": np.arange(came.size) >= came.size - 48,
+        "a week earlier": lambda counts: np.arange(counts.size) >= counts.size - 48,
+        "it looks ahead": lambda counts: counts > 0.9 * counts.max(),
+        "one True or False": lambda counts: counts[1:] > 120.0,
+        "rings already": lambda counts: counts > 0.0,
+        "within 24 hours of the shift": lambda counts: counts > 1e6,
+        "more than 6 false alarms": lambda counts: (
+            (counts > 120.0) | (np.arange(counts.size) % 99 == 5)
+        ),
+    }
+    for text, alarm in alarms.items():
+        assert text in exercises.judge("10.7", alarm, delay_h=24, false_alarms=6, **terms).text
 
 
 def test_unknown_exercise_names_those_there_are():

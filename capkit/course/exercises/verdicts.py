@@ -142,7 +142,9 @@ class Function:
     def judge(self, given: Any) -> Verdict:
         """A known slip, or how many cases it gets right; an error of the function is told, not raised."""
         if not callable(given):
-            return Verdict(False, f"A function is asked for; this is of type {type(given).__name__}.")
+            return Verdict(
+                False, f"A function is asked for; this is of type {type(given).__name__}."
+            )
         answers = []
         for case in self.cases:
             try:
@@ -173,21 +175,26 @@ class Function:
 class Properties:
     """An answer of one's own that must have properties; ``tests`` by what is said where one fails.
 
+    A test that gives the three dots has called a function that still returns them: nothing is done yet.
+
     >>> even = Properties({"The number is odd.": lambda n: n % 2 == 0})
     >>> even.judge(4).text, even.judge(3).text
     ('Right.', 'Not yet. The number is odd.')
     """
 
-    tests: Mapping[str, Callable[[Any], bool]]
+    tests: Mapping[str, Callable[[Any], Any]]
 
     def judge(self, given: Any) -> Verdict:
         """The first property that fails, in order."""
         for text, holds in self.tests.items():
             try:
-                passed = bool(holds(given))
+                found = holds(given)
+                passed = bool(found)
             except Exception as problem:
                 words = f"{type(problem).__name__}: {problem}"
                 return Verdict(False, f"This answer could not be tried ({words}). Wanted: {text}")
+            if found is ...:
+                return Verdict(False, NOT_DONE)
             if not passed:
                 return Verdict(False, f"Not yet. {text}")
         return Verdict(True, "Right.")
