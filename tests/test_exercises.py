@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import re
 import symtable
 from collections import Counter
 
@@ -155,6 +156,16 @@ def test_each_exercise_has_hints_and_graded_cells(chapter):
     assert len({cell["grade_id"] for cell in graded}) == len(graded)
 
 
+def test_at_least_one_exercise_is_on_data_of_the_reader(chapter):
+    titles = [c.source.splitlines()[0] for c in read(exercises.exercises_dir(), chapter).cells]
+    assert any(re.match(r"## \d\d\.\d .*on your own (data|prices)", t, re.I) for t in titles)
+
+
+def test_no_code_cell_is_empty(chapter):
+    notebook = read(exercises.exercises_dir(), chapter)
+    assert all(cell.source.strip() for cell in notebook.cells)
+
+
 def test_givens_are_locked_unless_a_learner_shall_change_them(chapter):
     notebook = read(exercises.exercises_dir(), chapter)
     for cell in notebook.cells:
@@ -245,6 +256,14 @@ def test_an_alarm_may_not_know_the_calendar_or_the_future():
     }
     for text, alarm in alarms.items():
         assert text in exercises.judge("10.7", alarm, delay_h=24, false_alarms=6, **terms).text
+
+
+def test_slips_of_the_first_line_of_ones_own_plan():
+    own = {"rate_rps": 327.0, "service_ms": 20.0, "target_ms": 100.0, "percentile": 0.99}
+    texts = {15: "Right.", 9: "left after the loss", 10: "one server more", 12: "the target"}
+    for servers, text in texts.items():
+        assert text in exercises.judge("11.9", servers, zones=3, **own).text
+    assert "of 1 zone nothing is left" in exercises.judge("11.9", 9, zones=1, **own).text
 
 
 def test_unknown_exercise_names_those_there_are():
