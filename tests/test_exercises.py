@@ -180,7 +180,7 @@ def test_unit_slips_are_named():
     assert "1000" in number.judge(0.12).text and "milliseconds" in number.judge(0.12).text
     assert "sign" in number.judge(-120.0).text
     assert "too much" in number.judge(131.0).text and "too little" in number.judge(119.0 / 7.5).text
-    for nothing in ("120", [120.0], float("nan"), True, 10**400):
+    for nothing in ("120", [120.0], float("nan"), True, np.True_, 10**400):
         assert "One finite number" in number.judge(nothing).text
     assert "this is nan" in number.judge(float("nan")).text
     assert "120" not in " ".join(number.judge(x).text for x in (0.12, -120.0, 131.0, 9.0))

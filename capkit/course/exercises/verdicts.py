@@ -8,6 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 NOT_DONE = "Not done yet: put your answer where the three dots are, run that cell, then this one."
 
 #: factors between an answer and the truth, and what they usually mean
@@ -44,7 +46,7 @@ class Question(Protocol):
 def is_number(given: Any) -> bool:
     """Whether ``given`` is one finite number."""
     try:
-        return not isinstance(given, str | bytes | bool) and math.isfinite(float(given))
+        return not isinstance(given, str | bytes | bool | np.bool_) and math.isfinite(float(given))
     except (TypeError, ValueError, OverflowError):
         return False
 
