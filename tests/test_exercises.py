@@ -139,11 +139,17 @@ def test_a_target_that_nothing_meets_is_said_not_raised(chapter, monkeypatch):
 
 
 @pytest.mark.more
-def test_untouched_exercises_run_and_say_that_nothing_is_done(chapter, capsys):
-    untouched = read(exercises.exercises_dir(), chapter)
+def test_untouched_exercises_run_and_say_that_nothing_is_done_and_no_hint(chapter, monkeypatch):
+    untouched, shown = read(exercises.exercises_dir(), chapter), []
+    monkeypatch.setattr(checks, "_hints_seen", Counter())
+    monkeypatch.setattr(
+        "IPython.display.display", lambda text: shown.append(getattr(text, "data", ""))
+    )
     run(untouched.cells, {}, {})
-    assert not any(exercises.passed(key) for key in keys(untouched))
-    capsys.readouterr()
+    asked = keys(untouched)
+    assert not any(exercises.passed(key) for key in asked)
+    assert sum(exercises.NOT_DONE in text for text in shown) == len(asked)
+    assert not any(hint in text for key in asked for hint in find(key).hints for text in shown)
 
 
 def test_each_exercise_has_hints_and_graded_cells(chapter):
@@ -314,11 +320,12 @@ def test_hints_come_one_at_a_time(monkeypatch):
     monkeypatch.setattr(checks, "_hints_seen", Counter())
     hints, shown = find("06.4").hints, []
     monkeypatch.setattr("IPython.display.display", lambda text: shown.append(text.data))
-    for _ in range(len(hints) + 1):
+    for _ in range(len(hints) + 2):
         exercises.hint("06.4")
-    for number, text in enumerate(shown[:-1], 1):
+    for number, text in enumerate(shown[:-1]):
         assert [hint in text for hint in hints] == [i < number for i in range(len(hints))]
-    assert shown[-1] == shown[-2] and "last hint" in shown[-1] and "last hint" not in shown[0]
+    assert "run this cell again for the first" in shown[0] and "1 more" in shown[-3]
+    assert shown[-1] == shown[-2] and "last hint" in shown[-1] and "last hint" not in shown[-3]
 
 
 def test_verdicts_are_shown_with_their_mark(monkeypatch):

@@ -101,12 +101,19 @@ def passed(key: str) -> bool:
 
 
 def hint(key: str) -> None:
-    """Show one hint more each time it is called: the first nudges, the last nearly tells."""
+    """Show one hint more each time it is called: the first nudges, the last nearly tells.
+
+    The first call shows none, so that who runs all cells of a notebook is told nothing unasked.
+    """
     from IPython.display import Markdown, display
 
-    hints = find(key).hints
-    _hints_seen[key] = min(_hints_seen[key] + 1, len(hints))
-    shown = [f"{i}. {text}" for i, text in enumerate(hints[: _hints_seen[key]], 1)]
-    left = len(hints) - len(shown)
+    hints, seen = find(key).hints, _hints_seen[key]
+    _hints_seen[key] = min(seen + 1, len(hints))
+    shown = "".join(f"{i}. {text}\n" for i, text in enumerate(hints[:seen], 1))
+    left = len(hints) - seen
     more = f"{left} more: run this cell again." if left else "That was the last hint."
-    display(Markdown("\n".join(shown) + f"\n\n*{more}*"))
+    display(
+        Markdown(
+            f"{shown}\n*{more}*" if seen else f"*{left} hints: run this cell again for the first.*"
+        )
+    )
