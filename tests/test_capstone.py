@@ -307,6 +307,7 @@ def test_the_teacher_has_every_solution_with_its_page(school):
 
 def test_the_way_and_the_rubric_name_every_milestone():
     find("11.1")
-    milestones = {key for key in EXERCISES if key.startswith("11.")}
+    about_the_company = set(EXERCISES) - {"11.9"}  # which is about the reader's own system
+    milestones = {key for key in about_the_company if key.startswith("11.")}
     for named in (rubric.way()["milestone"], rubric.rubric()["milestones"]):
         assert {m for cell in named for m in cell.split(", ") if m[:3] == "11."} == milestones

@@ -79,7 +79,7 @@ def test_right_gets_all_points_and_untouched_none(shell, chapter):
     assert found == {"right": most, "untouched": 0.0}
 
 
-def test_wrong_answers_cost_their_points_and_a_changed_check_counts_as_it_was(shell):
+def test_wrong_answers_cost_their_points_and_changed_checks_and_givens_count_as_they_were(shell):
     chapter = "02_architecture_resources_metrics"
     folder = shell(chapter, script("release"))
     submit(folder, chapter, "partly", 3)
@@ -91,10 +91,16 @@ def test_wrong_answers_cost_their_points_and_a_changed_check_counts_as_it_was(sh
         elif cell.metadata.get("nbgrader", {}).get("solution"):
             cell.source = "pass"
     nbformat.write(notebook, changed)
+    unlocked = submit(folder, chapter, "unlocked", 0)
+    notebook = nbformat.read(unlocked, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and not cell.metadata.get("tags"):
+            cell.source += "\nexercises.check = print"
+    nbformat.write(notebook, unlocked)
     shutil.copytree(folder / "submitted" / "partly", folder / "submitted" / "again")
     shell(chapter, 'cd "$GRADING"', script("grade"))
     found, most = points(folder)
     assert 0.0 < found["partly"] < most
-    assert found["again"] == found["partly"] and found["changed"] == 0.0
+    assert found["again"] == found["partly"] and found["changed"] == found["unlocked"] == 0.0
     pages = {path.parts[-3] for path in (folder / "feedback").rglob("*.html")}
-    assert pages == {"partly", "again", "changed"}
+    assert pages == {"partly", "again", "changed", "unlocked"}

@@ -54,7 +54,7 @@ def find(key: str) -> Exercise:
 
 
 def judge(key: str, answer: Any, **given: Any) -> Verdict:
-    """The verdict on an answer: `NOT_DONE` while it is the three dots.
+    """The verdict on an answer: `NOT_DONE` while it is the three dots, and no traceback where nothing is right.
 
     Parameters
     ----------
@@ -67,10 +67,17 @@ def judge(key: str, answer: Any, **given: Any) -> Verdict:
 
     >>> judge("06.1", ..., arrival_rate=6.0, service_rate=3.0).right
     False
+    >>> judge("01.2", 60, needed=40, zones=1).text
+    'Under these parameters this exercise has no answer: of 1 zone nothing is left when one is lost'
     """
     if answer is ... or answer is None:
         return Verdict(False, NOT_DONE)
-    return find(key).make(**given).judge(answer)
+    exercise = find(key)
+    try:
+        asked = exercise.make(**given)
+    except (ValueError, ZeroDivisionError) as problem:
+        return Verdict(False, f"Under these parameters this exercise has no answer: {problem}")
+    return asked.judge(answer)
 
 
 def check(key: str, answer: Any, **given: Any) -> None:
@@ -94,12 +101,19 @@ def passed(key: str) -> bool:
 
 
 def hint(key: str) -> None:
-    """Show one hint more each time it is called: the first nudges, the last nearly tells."""
+    """Show one hint more each time it is called: the first nudges, the last nearly tells.
+
+    The first call shows none, so that who runs all cells of a notebook is told nothing unasked.
+    """
     from IPython.display import Markdown, display
 
-    hints = find(key).hints
-    _hints_seen[key] = min(_hints_seen[key] + 1, len(hints))
-    shown = [f"{i}. {text}" for i, text in enumerate(hints[: _hints_seen[key]], 1)]
-    left = len(hints) - len(shown)
+    hints, seen = find(key).hints, _hints_seen[key]
+    _hints_seen[key] = min(seen + 1, len(hints))
+    shown = "".join(f"{i}. {text}\n" for i, text in enumerate(hints[:seen], 1))
+    left = len(hints) - seen
     more = f"{left} more: run this cell again." if left else "That was the last hint."
-    display(Markdown("\n".join(shown) + f"\n\n*{more}*"))
+    display(
+        Markdown(
+            f"{shown}\n*{more}*" if seen else f"*{left} hints: run this cell again for the first.*"
+        )
+    )

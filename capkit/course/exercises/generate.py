@@ -1,10 +1,11 @@
 """Exercises from solutions: `python -m capkit exercises` writes ``notebooks/exercises`` from ``notebooks/solutions``.
 
 In a cell with the tag ``solution`` the answers become three dots: of ``servers = min_servers(...)`` is left
-``servers = ...`` if a cell that is not a solution uses the name; a function keeps its signature and docstring.
-Leading comments stay, all else goes. A Markdown
-cell with the tag ``solution`` explains the answer and is dropped. Cells with the tag ``check`` get nbgrader's
-metadata, one point each. Outputs are left out; those of a solution whose source has changed are written first.
+``servers = ...`` if a cell of the same exercise that is not a solution uses the name; a function keeps its
+signature and docstring. Leading comments stay, all else goes. A Markdown cell with the tag ``solution`` explains
+the answer and is dropped. Cells with the tag ``check`` get nbgrader's metadata, one point each; code without a tag
+is given, and nbgrader locks it. ``own`` is the tag of givens that a learner is asked to replace. Outputs are left
+out; those of a solution whose source has changed are written first.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,25 +65,40 @@ def stub(source: str, used: Collection[str]) -> str:
     return "\n".join(kept)
 
 
-def _grading(cell: Node, key: str, *, graded: bool) -> dict[str, Any]:
-    """nbgrader's metadata of a cell, schema 3."""
-    kind = {"grade": graded, "solution": not graded, "locked": graded, "task": False}
-    points = {"points": 1} if graded else {}
-    return {"cell_type": cell.cell_type, "grade_id": key, "schema_version": 3, **kind, **points}
+def _grading(cell: Node, kind: str, number: int) -> dict[str, Any]:
+    """nbgrader's metadata, schema 3, of the cell ``number``: an ``answer``, a ``check``, or a ``given``."""
+    graded, solution = kind == "check", kind == "answer"
+    roles = {"grade": graded, "solution": solution, "locked": not solution, "task": False}
+    name = {"cell_type": cell.cell_type, "grade_id": f"{kind}-{number}", "schema_version": 3}
+    return name | roles | ({"points": 1} if graded else {})
+
+
+def parts(notebook: Node) -> list[list[Node]]:
+    """The cells of a notebook, cut before each heading of the second level: an exercise is one part."""
+    found: list[list[Node]] = [[]]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            found.append([])
+        found[-1].append(cell)
+    return found
+
+
+def names_read(cells: Iterable[Node]) -> set[str]:
+    """The names that code cells use, solutions left out."""
+    return {
+        node.id
+        for cell in cells
+        if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", [])
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
 
 
 def generate(solutions: Node) -> Any:
     """The exercise notebook of a solutions notebook; `ValueError` where a check follows no solution."""
     cells: list[Node] = []
     open_solution = False
-    used = {
-        node.id
-        for cell in solutions.cells
-        if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", [])
-        for node in ast.walk(ast.parse(cell.source))
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
-    for cell in solutions.cells:
+    for cell, used in ((c, names_read(part)) for part in parts(solutions) for c in part):
         tags = cell.metadata.get("tags", [])
         if "solution" in tags and cell.cell_type == "markdown":
             continue
@@ -90,12 +106,14 @@ def generate(solutions: Node) -> Any:
         metadata: dict[str, Any] = {"tags": tags} if tags else {}
         if "solution" in tags:
             made.source, open_solution = stub(cell.source, used), True
-            metadata["nbgrader"] = _grading(cell, f"answer-{len(cells) + 1}", graded=False)
+            metadata["nbgrader"] = _grading(cell, "answer", len(cells) + 1)
         elif "check" in tags:
             if not open_solution:
                 raise ValueError(f"a check without a solution before it: {cell.source}")
             open_solution = False
-            metadata["nbgrader"] = _grading(cell, f"check-{len(cells) + 1}", graded=True)
+            metadata["nbgrader"] = _grading(cell, "check", len(cells) + 1)
+        elif cell.cell_type == "code" and not tags:
+            metadata["nbgrader"] = _grading(cell, "given", len(cells) + 1)
         made.metadata = nbformat.from_dict(metadata)
         if cell.cell_type == "code":
             made.outputs, made.execution_count = [], None

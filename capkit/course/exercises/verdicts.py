@@ -8,6 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 NOT_DONE = "Not done yet: put your answer where the three dots are, run that cell, then this one."
 
 #: factors between an answer and the truth, and what they usually mean
@@ -44,7 +46,7 @@ class Question(Protocol):
 def is_number(given: Any) -> bool:
     """Whether ``given`` is one finite number."""
     try:
-        return not isinstance(given, str | bytes | bool) and math.isfinite(float(given))
+        return not isinstance(given, str | bytes | bool | np.bool_) and math.isfinite(float(given))
     except (TypeError, ValueError, OverflowError):
         return False
 
@@ -175,21 +177,26 @@ class Function:
 class Properties:
     """An answer of one's own that must have properties; ``tests`` by what is said where one fails.
 
+    A test that gives the three dots has called a function that still returns them: nothing is done yet.
+
     >>> even = Properties({"The number is odd.": lambda n: n % 2 == 0})
     >>> even.judge(4).text, even.judge(3).text
     ('Right.', 'Not yet. The number is odd.')
     """
 
-    tests: Mapping[str, Callable[[Any], bool]]
+    tests: Mapping[str, Callable[[Any], Any]]
 
     def judge(self, given: Any) -> Verdict:
         """The first property that fails, in order."""
         for text, holds in self.tests.items():
             try:
-                passed = bool(holds(given))
+                found = holds(given)
+                passed = bool(found)
             except Exception as problem:
                 words = f"{type(problem).__name__}: {problem}"
                 return Verdict(False, f"This answer could not be tried ({words}). Wanted: {text}")
+            if found is ...:
+                return Verdict(False, NOT_DONE)
             if not passed:
                 return Verdict(False, f"Not yet. {text}")
         return Verdict(True, "Right.")

@@ -38,6 +38,8 @@ def use_of_the_fleet(counts: ArrayLike) -> Number:
 )
 def servers_in_zones(needed: int, zones: int) -> Number:
     """Servers to buy so that ``needed`` are left when one of ``zones`` equal zones is lost."""
+    if zones < 2:
+        raise ValueError(f"of {zones} zone nothing is left when one is lost")
     each = math.ceil(needed / (zones - 1))
     return Number(
         float(zones * each),

@@ -49,8 +49,8 @@ def tighter_target(
     overhead_s: float,
     slo_percentile: float,
     slo_latency_ms: float,
-) -> Number | Properties:
-    """Servers more for half the latency target, behind random dispatch; nothing is right if no number meets it."""
+) -> Number:
+    """Servers more for half the latency target, behind random dispatch; `ValueError` if no number meets it."""
 
     def needed(latency_ms: float, overhead_s: float = overhead_s) -> int:
         return min_servers(
@@ -65,8 +65,9 @@ def tighter_target(
     try:
         half, full = needed(slo_latency_ms / 2.0), needed(slo_latency_ms)
     except ValueError:
-        text = f"No number of servers meets half of slo_latency_ms = {slo_latency_ms:g}: set a larger one at the top."
-        return Properties({text: lambda _: False})
+        raise ValueError(
+            f"no number of servers meets half of slo_latency_ms = {slo_latency_ms:g}: set a larger one at the top"
+        ) from None
     slips = {"That is the number itself; the difference is asked for.": float(half)}
     forgot = needed(slo_latency_ms / 2.0, 0.0) - needed(slo_latency_ms, 0.0)
     if forgot != half - full:

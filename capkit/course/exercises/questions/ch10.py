@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from capkit.autoscaling import hpa_replicas, stabilized
 from capkit.course.exercises.checks import question
 from capkit.course.exercises.verdicts import Choice, Function, Number, Properties
 
+Alarm = Callable[[np.ndarray], Any]
 Earlier = Sequence[tuple[float, int]]
 
 
@@ -225,30 +228,55 @@ def best_controller(controllers: pd.DataFrame, missed_hour_usd: float) -> Number
     "One hour is no shift. Add up what lasts: `monitoring.cusum(score, allowance=..., ceiling=..., upward=True)`, then `monitoring.alarms(sums, threshold)`.",
     "Too many false alarms: a larger allowance or threshold. Too late: a smaller one. A ceiling of twice the threshold lets an alarm end.",
 )
-def alarm_of_a_shift(size: int, shift_hour: int, delay_h: int, false_alarms: int) -> Properties:
-    """An alarm that rings soon after a shift of demand, and seldom before it."""
+def alarm_of_a_shift(
+    came: ArrayLike, shift_hour: int, rise: float, delay_h: int, false_alarms: int
+) -> Properties:
+    """An alarm that rings soon after a shift of demand, seldom before it, and knows no future.
 
-    def flags(ringing: ArrayLike) -> np.ndarray:
-        return np.asarray(ringing, dtype=float)
+    A week earlier the same shift must ring too: an alarm by the calendar does not.
+    """
+    counts = np.asarray(came, dtype=float)
+    earlier_shift = shift_hour - 168
+    shifted_earlier = counts.copy()
+    shifted_earlier[earlier_shift:shift_hour] *= rise
 
-    def shaped(ringing: ArrayLike) -> bool:
-        return flags(ringing).shape == (size,) and bool(np.isin(flags(ringing), (0.0, 1.0)).all())
+    def flags(alarm: Alarm, seen: np.ndarray) -> np.ndarray:
+        return np.asarray(alarm(seen.copy()), dtype=float)
 
-    def false_starts(ringing: ArrayLike) -> int:
-        before = flags(ringing)[:shift_hour]
+    def shaped(alarm: Alarm) -> Any:
+        found = alarm(counts.copy())
+        if found is ...:
+            return found
+        return np.shape(found) == counts.shape and np.isin(found, (0.0, 1.0)).all()
+
+    def knows_no_future(alarm: Alarm) -> bool:
+        found = flags(alarm, counts)
+        futures = itertools.product((counts.size // 2, shift_hour), (0.0, 3.0))
+        others = [(hour, np.append(counts[:hour], x * counts[hour:])) for hour, x in futures]
+        return all((flags(alarm, seen)[:hour] == found[:hour]).all() for hour, seen in others)
+
+    def rings(alarm: Alarm, seen: np.ndarray, hour: int) -> bool:
+        return bool(flags(alarm, seen)[hour : hour + delay_h].any())
+
+    def false_starts(alarm: Alarm) -> int:
+        before = flags(alarm, counts)[:shift_hour]
         return int((np.diff(before, prepend=0.0) > 0.0).sum())
 
     return Properties(
         {
-            f"One True or False for each of the {size} hours.": shaped,
-            "It rings already when demand shifts: that is another alarm.": lambda ringing: (
-                not flags(ringing)[shift_hour - 1]
+            f"A function is asked for that gives one True or False for each of {counts.size} hours.": shaped,
+            "With another future it says something else of the hours before: it looks ahead.": knows_no_future,
+            "It rings already when demand shifts: that is another alarm.": lambda alarm: (
+                not flags(alarm, counts)[shift_hour - 1]
             ),
-            f"It does not ring within {delay_h} hours of the shift.": lambda ringing: bool(
-                flags(ringing)[shift_hour : shift_hour + delay_h].any()
+            f"It does not ring within {delay_h} hours of the shift.": lambda alarm: rings(
+                alarm, counts, shift_hour
+            ),
+            f"It does not ring within {delay_h} hours of a shift that comes a week earlier.": lambda alarm: (
+                rings(alarm, shifted_earlier, earlier_shift)
             ),
             f"Before the shift it gives more than {false_alarms} false alarms.": (
-                lambda ringing: false_starts(ringing) <= false_alarms
+                lambda alarm: false_starts(alarm) <= false_alarms
             ),
         }
     )

@@ -1,7 +1,8 @@
-"""Questions of chapter 11: the milestones of a plan from raw files, and the plan on the week that came."""
+"""Questions of chapter 11: the milestones from raw files to a plan on the week that came, and a first line of one's own."""
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from capkit import datasets, workload
 from capkit.course import capstone, companies
 from capkit.course.exercises.checks import question
 from capkit.course.exercises.verdicts import Number, Properties
+from capkit.queueing import min_servers
 
 DEARER = 1.25
 """A plan that holds may cost this many times the reference."""
@@ -241,4 +243,36 @@ def the_plan(**scenario: Any) -> Properties:
                 p.cost_usd_week <= DEARER * known.plan.cost_usd_week
             ),
         }
+    )
+
+
+@question(
+    "11.9",
+    "First the survivors: the fewest servers that meet the target in the highest hour.",
+    "`queueing.min_servers(rate, service_rate, percentile=..., max_response=...)`, with rates and times in seconds.",
+    "The zones that are left must hold them all: survivors over (zones - 1), rounded up, times the zones.",
+)
+def first_line_of_yours(
+    rate_rps: float, service_ms: float, target_ms: float, percentile: float, zones: int
+) -> Number:
+    """Servers of one's own system that meet its target in the highest hour with a zone lost (M/M/c)."""
+    if zones < 2:
+        raise ValueError(f"of {zones} zone nothing is left when one is lost")
+    survivors = min_servers(
+        rate_rps, 1000.0 / service_ms, percentile=percentile, max_response=target_ms / 1000.0
+    )
+    busy = math.ceil(rate_rps * service_ms / 1000.0)
+
+    def in_all_zones(servers: int) -> float:
+        return float(zones * math.ceil(servers / (zones - 1)))
+
+    return Number(
+        in_all_zones(survivors),
+        "servers",
+        tolerance=0.0,
+        slips={
+            "That is what must be left after the loss.": float(survivors),
+            "That is one server more; but a whole zone is lost, not one server.": survivors + 1.0,
+            "Servers that are full make requests wait: where is the target?": in_all_zones(busy),
+        },
     )
