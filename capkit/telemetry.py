@@ -1,16 +1,19 @@
 """What the machine is, and what a process uses of it while it runs: CPU, memory, and a GPU if any.
 
-psutil reads the process, NVML (nvidia-ml-py) the first GPU. Where NVML is not there, the columns of
-the GPU are not there either: a missing figure is never a zero.
+psutil reads the process, NVML (nvidia-ml-py) one GPU: the first that ``CUDA_VISIBLE_DEVICES`` names, else
+the first that this process may open. Where NVML is not there, the columns of the GPU are not there either:
+a missing figure is never a zero.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,34 +40,46 @@ def _cores() -> int:
     return psutil.cpu_count() or 1
 
 
-def _nvml() -> Any:
-    """The NVML module, started, or None where there is no library, no driver or no GPU."""
+def _open_gpu() -> tuple[Any, Any] | None:
+    """NVML and the GPU that is watched, or None without a library, a driver or a GPU that may be opened.
+
+    In a container NVML counts GPUs that it then refuses to open.
+    """
     try:
         import pynvml
     except ModuleNotFoundError:
         return None
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     try:
         pynvml.nvmlInit()
-        return pynvml if pynvml.nvmlDeviceGetCount() else None
+        if named.startswith("GPU-"):
+            return pynvml, pynvml.nvmlDeviceGetHandleByUUID(named)
+        indices = [int(named)] if named.isdigit() else range(pynvml.nvmlDeviceGetCount())
     except pynvml.NVMLError:
         return None
+    for index in indices:
+        try:
+            return pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)
+        except pynvml.NVMLError:
+            continue
+    return None
 
 
 def _gpu() -> str | None:
-    nvml = _nvml()
-    if nvml is None:
+    opened = _open_gpu()
+    if opened is None:
         return None
+    nvml, device = opened
     count = nvml.nvmlDeviceGetCount()
-    name = nvml.nvmlDeviceGetName(nvml.nvmlDeviceGetHandleByIndex(0))
     several = f"{count} x " if count > 1 else ""
-    return f"{several}{name} (driver {nvml.nvmlSystemGetDriverVersion()})"
+    return f"{several}{nvml.nvmlDeviceGetName(device)} (driver {nvml.nvmlSystemGetDriverVersion()})"
 
 
 def machine() -> dict[str, Any]:
     """Describe this machine: ``cpu``, ``cores``, ``memory_gib``, ``gpu`` (or None), ``python``.
 
-    ``cores`` counts the logical processors that this process may use. ``gpu`` is the first GPU that
-    NVML reports, with its driver.
+    ``cores`` counts the logical processors that this process may use. ``gpu`` is the GPU that
+    is watched, with its driver.
 
     Examples
     --------
@@ -81,27 +96,33 @@ def machine() -> dict[str, Any]:
 
 
 def _gpu_readings() -> dict[str, Callable[[], float]]:
-    """One function a GPU column; columns that this GPU cannot report are left out."""
-    nvml = _nvml()
-    if nvml is None:
+    """One function a GPU column (NaN where one reading fails); what this GPU cannot report is left out."""
+    opened = _open_gpu()
+    if opened is None:
         return {}
-    device = nvml.nvmlDeviceGetHandleByIndex(0)
+    nvml, device = opened
     readings: dict[str, Callable[[], float]] = {
         "gpu_percent": lambda: float(nvml.nvmlDeviceGetUtilizationRates(device).gpu),
         "gpu_clock_mhz": lambda: float(nvml.nvmlDeviceGetClockInfo(device, nvml.NVML_CLOCK_SM)),
         "gpu_memory_mib": lambda: nvml.nvmlDeviceGetMemoryInfo(device).used / MIB,
         "gpu_power_w": lambda: nvml.nvmlDeviceGetPowerUsage(device) / 1000,
     }
-    for column, read in list(readings.items()):
+
+    def reading(read: Callable[[], float]) -> float:
         try:
-            read()
+            return read()
         except nvml.NVMLError:
-            del readings[column]
-    return readings
+            return math.nan
+
+    return {
+        column: partial(reading, read)
+        for column, read in readings.items()
+        if not math.isnan(reading(read))
+    }
 
 
 def gpu_energy_j() -> float | None:
-    """Energy that the first GPU has used since its driver was loaded (J); None where NVML has no such counter.
+    """Energy that the watched GPU has used since its driver was loaded (J); None where NVML has no such counter.
 
     The difference of two readings is the energy of what ran between them, idle power included. A reading of
     ``gpu_power_w`` is a mean over up to a second, so that sums of it lag behind short work.
@@ -109,10 +130,10 @@ def gpu_energy_j() -> float | None:
     >>> gpu_energy_j() is None or gpu_energy_j() > 0
     True
     """
-    nvml = _nvml()
-    if nvml is None:
+    opened = _open_gpu()
+    if opened is None:
         return None
-    device = nvml.nvmlDeviceGetHandleByIndex(0)
+    nvml, device = opened
     try:
         return float(nvml.nvmlDeviceGetTotalEnergyConsumption(device)) / 1000
     except nvml.NVMLError:

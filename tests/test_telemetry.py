@@ -1,5 +1,6 @@
 """The machine's description and the sampler, with a GPU played by a fake NVML."""
 
+import math
 import socket
 import subprocess
 import sys
@@ -18,8 +19,23 @@ class FakeNVMLError(Exception):
     pass
 
 
-def fake_nvml(*, gpus=1, power=True, driver=True):
-    """The part of pynvml that is used, for a GPU at 37 %, 1,980 MHz, with 2,048 MiB in use and 312.5 W."""
+def fake_nvml(*, gpus=1, power=True, driver=True, refused=(), utilizations=None):
+    """The part of pynvml that is used, for a GPU at 37 %, 1,980 MHz, with 2,048 MiB in use and 312.5 W.
+
+    GPU 1 has another energy counter than the others; those ``refused`` may not be opened.
+    """
+    percents = iter(utilizations or ())
+
+    def by_index(index):
+        if index in refused:
+            raise FakeNVMLError("Insufficient Permissions")
+        return f"handle {index}"
+
+    def used(handle):
+        percent = next(percents) if utilizations else 37
+        if percent is None:
+            raise FakeNVMLError("GPU is lost")
+        return SimpleNamespace(gpu=percent, memory=5)
 
     def init():
         if not driver:
@@ -33,16 +49,17 @@ def fake_nvml(*, gpus=1, power=True, driver=True):
     def energy_mj(handle):
         if not power:
             raise FakeNVMLError("Not Supported")
-        return 4_500
+        return 9_000 if handle in ("handle 1", "handle GPU-1") else 4_500
 
     return SimpleNamespace(
         NVMLError=FakeNVMLError,
         nvmlInit=init,
         nvmlDeviceGetCount=lambda: gpus,
-        nvmlDeviceGetHandleByIndex=lambda index: f"handle {index}",
+        nvmlDeviceGetHandleByIndex=by_index,
+        nvmlDeviceGetHandleByUUID=lambda uuid: f"handle {uuid}",
         nvmlDeviceGetName=lambda handle: "NVIDIA Test GPU",
         nvmlSystemGetDriverVersion=lambda: "580.1",
-        nvmlDeviceGetUtilizationRates=lambda handle: SimpleNamespace(gpu=37, memory=5),
+        nvmlDeviceGetUtilizationRates=used,
         NVML_CLOCK_SM=1,
         nvmlDeviceGetClockInfo=lambda handle, clock: {1: 1980}[clock],
         nvmlDeviceGetTotalEnergyConsumption=energy_mj,
@@ -120,6 +137,29 @@ def test_energy_is_there_only_where_the_gpu_counts_it(nvml):
     for lacking in ({"power": False}, {"gpus": 0}, {"driver": False}):
         nvml(**lacking)
         assert telemetry.gpu_energy_j() is None
+
+
+def test_the_gpu_that_the_process_may_use_is_the_one_that_is_watched(nvml, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    nvml(gpus=2, refused=[0])
+    assert telemetry.gpu_energy_j() == 9.0
+    nvml(gpus=2, refused=[0, 1])
+    assert telemetry.gpu_energy_j() is None
+    assert telemetry.machine()["gpu"] is None
+    for visible, joule in {"1,0": 9.0, "GPU-1": 9.0, "0": 4.5, "": 4.5}.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        nvml(gpus=2)
+        assert telemetry.gpu_energy_j() == joule
+
+
+def test_a_reading_that_fails_once_ends_nothing(nvml):
+    nvml(utilizations=[37, None, *[37] * 1000])
+    with telemetry.Sampler(interval_s=0.01) as sampler:
+        busy(0.05)
+    percent = sampler.frame()["gpu_percent"]
+    assert math.isnan(percent.iloc[0])
+    assert (percent.iloc[1:] == 37).all()
+    assert len(percent) > 1
 
 
 def test_cpu_seconds_of_the_samples_are_the_process_s(nvml):
