@@ -23,9 +23,10 @@ from capkit.course.exercises import exercises_dir, solutions_dir
 from capkit.course.notebooks import execute
 from capkit.course.pages import write_notebook
 from capkit.course.parameters import REGISTRY
+from capkit.course.rows import read_rows
 
 CHAPTER = "11_capstone"
-TEAM = re.compile(r"[A-Za-z0-9][\w-]{0,39}")
+TEAM = re.compile(r"[^\W_][\w-]{0,39}")
 #: what a team without a value of its own draws from
 DRAWN: dict[str, tuple[Any, ...]] = {
     "trace": ("chat", "code"),
@@ -56,17 +57,11 @@ def read_roster(
     Raises
     ------
     ValueError
-        No such file; no or another column; a name that is no folder's, or that comes twice; a value that its
-        parameter refuses; two teams with one seed. The row is named.
+        No such file; no or another column; a value that no column is for; a name that is no folder's, or that comes
+        twice; a value that its parameter refuses; two teams with one seed. The row is named.
     """
     file = Path(path)
-    if not file.is_file():
-        raise ValueError(f"there is no roster {file}")
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except ValueError as error:
-        raise ValueError(f"{file} cannot be read as CSV: {error}") from error
-    table.columns = [str(column).strip() for column in table.columns]
+    table = read_rows(file)
     if "team" not in table or table.empty:
         raise ValueError(
             f"{file} needs a column team with a row a team; it has {len(table)} row(s) and the columns "
@@ -81,14 +76,14 @@ def read_roster(
     teams: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(table.to_dict("records"), 1):
         where = f"{file}, row {number} below the header"
-        name = str(row.pop("team")).strip()
+        name = row.pop("team")
         if not TEAM.fullmatch(name):
             raise ValueError(
                 f"{where}: team {name!r}; a name of letters, digits, _ and - is needed, which its folder takes"
             )
         if name.lower() in map(str.lower, teams):
             raise ValueError(f"{where}: team {name!r} is there twice")
-        cells = {column: cell.strip() for column, cell in row.items() if cell.strip()}
+        cells = {column: cell for column, cell in row.items() if cell}
         try:
             own = inspection.check(dict(given or {}) | cells, known)
         except ValueError as error:
