@@ -14,6 +14,7 @@ from capkit.course import capstone, classroom, companies, errors, rubric, run
 from capkit.course.exercises import judge
 from capkit.course.exercises.checks import EXERCISES, find
 from capkit.course.notebooks import execute
+from capkit.course.products import notebook_path
 
 ONE = companies.scenario({"seed": 1})
 FILES = {"brief.md", "terms.json", "requests.csv", "hourly.csv", "latencies.csv", "prices.csv"}
@@ -121,6 +122,24 @@ def test_the_reference_holds_on_the_week_that_came_and_the_naive_plan_does_not(k
     assert known.plan.cost_usd_week == pytest.approx(
         capstone.bill_usd_week(known.company, known.plan), rel=1e-6
     )
+
+
+def test_chapter_11_names_one_plan_to_beat_and_not_its_cost(known):
+    notebook = nbformat.read(notebook_path("11_capstone"), as_version=4)
+    outputs = [str(o) for cell in notebook.cells for o in cell.get("outputs", [])]
+    answer = next(text for text in outputs if "**Answer.**" in text)
+    naive = capstone.naive_plan(known)
+    missed = capstone.measure(known.company, [naive])["hours_missed"][0]
+    said = f"The plan to beat runs {naive.servers.max()} servers in every hour and misses the promise in {missed} of"
+    assert said in answer
+    assert not any(f"{naive.cost_usd_week:.2f}" in text for text in outputs)  # exercise 11.7
+
+
+def test_the_naive_plan_needs_no_plan_that_keeps_the_promise():
+    known = capstone.reference(**ONE | {"slo_latency_ms": 1.0})
+    assert capstone.naive_plan(known).servers.max() == 30
+    with pytest.raises(ValueError, match="1 ms"):
+        known.plan  # noqa: B018 - computed when asked for
 
 
 def test_wrong_answers_are_told_apart(known, folder):
