@@ -14,6 +14,7 @@ from capkit.course import capstone, classroom, companies, errors, rubric, run
 from capkit.course.exercises import judge
 from capkit.course.exercises.checks import EXERCISES, find
 from capkit.course.notebooks import execute
+from capkit.course.products import notebook_path
 
 ONE = companies.scenario({"seed": 1})
 FILES = {"brief.md", "terms.json", "requests.csv", "hourly.csv", "latencies.csv", "prices.csv"}
@@ -123,6 +124,24 @@ def test_the_reference_holds_on_the_week_that_came_and_the_naive_plan_does_not(k
     )
 
 
+def test_chapter_11_names_one_plan_to_beat_and_not_its_cost(known):
+    notebook = nbformat.read(notebook_path("11_capstone"), as_version=4)
+    outputs = [str(o) for cell in notebook.cells for o in cell.get("outputs", [])]
+    answer = next(text for text in outputs if "**Answer.**" in text)
+    naive = capstone.naive_plan(known)
+    missed = capstone.measure(known.company, [naive])["hours_missed"][0]
+    said = f"The plan to beat runs {naive.servers.max()} servers in every hour and misses the promise in {missed} of"
+    assert said in answer
+    assert not any(f"{naive.cost_usd_week:.2f}" in text for text in outputs)  # exercise 11.7
+
+
+def test_the_naive_plan_needs_no_plan_that_keeps_the_promise():
+    known = capstone.reference(**ONE | {"slo_latency_ms": 1.0})
+    assert capstone.naive_plan(known).servers.max() == 30
+    with pytest.raises(ValueError, match="1 ms"):
+        known.plan  # noqa: B018 - computed when asked for
+
+
 def test_wrong_answers_are_told_apart(known, folder):
     raw = pd.read_csv(folder / "requests.csv")
     us = pd.read_csv(folder / "latencies.csv")["latency_us"]
@@ -229,6 +248,9 @@ def test_a_cell_of_the_roster_goes_before_the_class_and_the_draw(tmp_path):
         ("team,prices\nred,none.csv\n", "row 1 below the header: there is no file"),
         ("team\nred\nRed\n", "row 2 below the header: team 'Red' is there twice"),
         ("team\n../red\n", "a name of letters"),
+        ("team\nt.红\n", "a name of letters"),
+        ("team,seed\nred,1\nblue,2,3\n", "row 2 below the header: a value too many, '3'"),
+        ("team,seed,seed\nred,1,2\n", "column 'seed' is there twice"),
         ("team,seed\nred,4\nblue,4\n", "row 2 below the header: team 'blue' has the seed 4"),
     ],
 )
@@ -240,8 +262,21 @@ def test_a_wrong_roster_is_refused_before_anything_is_written(tmp_path, capsys, 
     assert not out.exists()
 
 
+def test_a_spreadsheet_s_trailing_commas_and_short_rows_change_no_team(tmp_path):
+    written = roster(tmp_path, "team,seed,trace\nred,1,code\nblue,,\n")
+    plain = classroom.read_roster(written)
+    exported = roster(tmp_path, "\ufeffteam,seed,trace,,\nred,1,code,,\n,,,,\nblue\n")
+    assert classroom.read_roster(exported) == plain
+    assert list(plain) == ["red", "blue"] and plain["red"]["seed"] == 1
+
+
+def test_a_team_s_name_takes_letters_of_any_script(tmp_path):
+    teams = classroom.read_roster(roster(tmp_path, "team\n红队\nÉquipe-2\n"))
+    assert list(teams) == ["红队", "Équipe-2"]
+
+
 def test_a_roster_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match="there is no roster"):
+    with pytest.raises(ValueError, match=r"there is no file .*roster\.csv"):
         classroom.read_roster(tmp_path / "roster.csv")
 
 
@@ -251,6 +286,37 @@ def test_a_promise_that_nothing_meets_names_the_team_and_nothing_is_written(tmp_
     with pytest.raises(ValueError, match="team 'red': its company has no plan"):
         classroom.make_class(teams, tmp_path / "class", progress=False)
     assert not (tmp_path / "class").exists()
+
+
+def solved(tmp_path, monkeypatch, code):
+    """Make a class of one team whose reference solution is one cell of code."""
+    cells = [
+        nbformat.v4.new_code_cell("seed = 1", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(code),
+    ]
+    solutions = tmp_path / "solutions"
+    solutions.mkdir()
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, solutions / f"{classroom.CHAPTER}.ipynb")
+    monkeypatch.setattr(classroom, "solutions_dir", lambda: solutions)
+    monkeypatch.setattr(classroom, "_key", lambda team, scenario: {"cost_usd_week": 1.0})
+    return classroom.make_class({"red": ONE}, tmp_path / "class", progress=False)
+
+
+def test_a_solution_that_stops_names_the_team_and_leaves_nothing(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match=r"team 'red': .* stopped: OSError: no room"):
+        solved(tmp_path, monkeypatch, "raise OSError('no room')")
+    assert {path.name for path in tmp_path.iterdir()} == {"solutions"}
+
+
+def test_solving_for_the_key_leaves_the_teacher_s_own_ledger_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAPKIT_RUNS", str(tmp_path / "own"))
+    code = "from capkit import course\ncourse.predict('wait', 1.0, 's')"
+    key = solved(tmp_path, monkeypatch, code)
+    assert key == tmp_path / "class" / "teacher" / "key.csv" and key.is_file()
+    assert "Noted" in (key.parent / "red" / "11_capstone.ipynb").read_text("utf-8")
+    assert not (tmp_path / "own").exists()
 
 
 @pytest.fixture(scope="module")
@@ -292,8 +358,9 @@ def test_a_team_has_its_files_and_not_the_key(school):
 
 @pytest.mark.more
 def test_a_team_s_notebook_runs_untouched_on_its_own_files(school, tmp_path):
-    notebook = nbformat.read(school / "teams" / "red" / "11_capstone.ipynb", as_version=4)
-    execute(notebook, environment={"CAPKIT_RUNS": str(tmp_path)})
+    folder = school / "teams" / "red"
+    notebook = nbformat.read(folder / "11_capstone.ipynb", as_version=4)
+    execute(notebook, environment={"CAPKIT_RUNS": str(tmp_path)}, folder=folder)
     shown = "".join(str(o) for c in notebook.cells for o in c.get("outputs", []))
     assert "✗" not in shown and shown.count("… **11.") == 8
 

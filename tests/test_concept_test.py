@@ -266,6 +266,94 @@ def test_command_takes_the_test_without_telling_and_reports(tmp_path, monkeypatc
     assert capkit_main(["concept-test", "report", str(tmp_path / "none.csv")]) == 1
 
 
+HEADER = ",".join(["learner", "when", *[f"q{n}" for n in range(1, 11)]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{HEADER}\nann,before{',a' * 10},b\n", "row 1 below the header: a value too many, 'b'"),
+        (f'{HEADER}\nann,before,"a\n', "cannot be read as CSV"),
+        ("", "no column learner"),
+    ],
+)
+def test_report_says_what_is_wrong_with_a_file(tmp_path, capsys, text, message):
+    path = tmp_path / "class.csv"
+    path.write_text(text)
+    assert capkit_main(["concept-test", "report", str(path)]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_report_takes_a_spreadsheet_s_trailing_commas(tmp_path, capsys):
+    rows = [f"{who},{when}{',a' * 10},," for who in ("ann", "bob") for when in ("before", "after")]
+    path = tmp_path / "class.csv"
+    path.write_text("\n".join([f"{HEADER},,", *rows, ",,"]) + "\n")
+    assert capkit_main(["concept-test", "report", str(path)]) == 0
+    assert "2 learners took both tests." in capsys.readouterr().out
+
+
+def test_report_of_a_folder_is_refused_in_one_line(tmp_path, capsys):
+    assert capkit_main(["concept-test", "report", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.strip() == f"no report: there is no file {tmp_path}"
+
+
+def take(monkeypatch, out, typed):
+    monkeypatch.setattr("builtins.input", typed)
+    command = ["concept-test", "take", "--learner", "ann", "--when", "before", "--out", str(out)]
+    return capkit_main(command)
+
+
+def unasked(prompt):
+    raise AssertionError("asked before the file was seen to be usable")
+
+
+def test_take_asks_nothing_if_its_file_cannot_be_used(tmp_path, monkeypatch, capsys):
+    others = tmp_path / "others.csv"
+    others.write_text("name,letter\nann,a\n")
+    more = tmp_path / "more.csv"
+    more.write_text(f"class,{HEADER}\n")
+    wrong_files = {
+        others: "no column learner",
+        more: "columns class, learner",
+        tmp_path: "there is no file",
+        others / "new.csv": "others.csv",
+    }
+    for out, message in wrong_files.items():
+        with pytest.raises(SystemExit):
+            take(monkeypatch, out, unasked)
+        assert message in capsys.readouterr().err
+    assert others.read_text() == "name,letter\nann,a\n"
+
+
+def test_take_makes_the_folder_of_its_file(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "new" / "class.csv"
+    assert take(monkeypatch, out, lambda prompt: "a") == 0
+    assert read_answers([out])["q10"].tolist() == ["a"]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("stop", [EOFError, KeyboardInterrupt])
+def test_take_that_is_stopped_keeps_nothing_and_says_so(tmp_path, monkeypatch, capsys, stop):
+    out, typed = tmp_path / "class.csv", iter(["a", "b"])
+
+    def some(prompt):
+        try:
+            return next(typed)
+        except StopIteration:
+            raise stop from None
+
+    assert take(monkeypatch, out, some) == 1
+    assert "stopped: nothing is kept" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_class_that_knew_everything_had_nothing_to_gain(tmp_path):
+    rows = [(who, when, RIGHT) for who in ("ann", "bob") for when in ("before", "after")]
+    shown = str(gain(read_answers([answers(tmp_path, rows)]), np.random.default_rng(1)))
+    assert "Right before 100 %, after 100 %; there was nothing left to gain." in shown
+    assert "nan" not in shown
+
+
 def test_sheet_shows_every_option_and_no_belief(capsys):
     assert capkit_main(["concept-test", "sheet"]) == 0
     shown = capsys.readouterr().out

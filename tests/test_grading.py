@@ -104,3 +104,16 @@ def test_wrong_answers_cost_their_points_and_changed_checks_and_givens_count_as_
     assert found["again"] == found["partly"] and found["changed"] == found["unlocked"] == 0.0
     pages = {path.parts[-3] for path in (folder / "feedback").rglob("*.html")}
     assert pages == {"partly", "again", "changed", "unlocked"}
+
+
+def test_each_learner_has_a_ledger_and_the_teacher_s_stays_as_it_was(shell):
+    chapter = "02_architecture_resources_metrics"
+    folder = shell(chapter, script("release"))
+    for learner in ("first", "second"):
+        submit(folder, chapter, learner, None)
+    shell(chapter, 'cd "$GRADING"', script("grade"))
+    for learner in ("first", "second"):
+        page = (folder / "feedback" / learner / chapter / f"{chapter}.html").read_text("utf-8")
+        assert "Noted: you expect" in page and "you said" in page
+        assert "You have seen the answer before" not in page
+    assert not (folder / "runs").exists()

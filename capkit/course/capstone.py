@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,13 +33,42 @@ class Reference:
     """Rows of the log that are requests."""
     silence_s: float
     """How long the log's recording had stopped."""
-    minute_factors: np.ndarray = field(repr=False)
+    recorded: workload.Workload = field(repr=False)
+    """The log's arrivals without the silence."""
     service: ServiceProfile = field(repr=False)
     history: pd.Series = field(repr=False)
     """Requests an hour in UTC, complete."""
-    forecast: pd.DataFrame = field(repr=False)
     options: pd.DataFrame = field(repr=False)
-    plan: CapacityPlan = field(repr=False)
+
+    @property
+    def minute_factors(self) -> np.ndarray:
+        """Requests of each minute of the log over their mean."""
+        minutes = np.asarray(self.recorded.counts(60.0), dtype=float)
+        return minutes / float(minutes.mean())
+
+    @cached_property
+    def forecast(self) -> pd.DataFrame:
+        """The week ahead, by the model that a backtest on the history chose; some seconds, once."""
+        from capkit import forecasting, planning
+
+        return planning.forecast_table(forecasting.fit(self.history, "best").forecast(WEEK_H))
+
+    @cached_property
+    def plan(self) -> CapacityPlan:
+        """The plan for the company's promise; `ValueError` where there is none."""
+        from capkit import planning
+
+        company = self.company
+        return planning.plan(
+            self.recorded,
+            self.service,
+            self.forecast,
+            self.options,
+            planning.SLO(company.slo_percentile, company.slo_latency_ms / 1000.0),
+            rng=np.random.default_rng(1),
+            purchases=PURCHASES,
+            mends=MENDS,
+        )
 
 
 def read_times(folder: Path) -> tuple[datasets.RequestLog, pd.Series]:
@@ -78,16 +107,16 @@ def read_service(folder: Path, memory_mib: int) -> ServiceProfile:
 
 
 def reference(**parameters: Any) -> Reference:
-    """The reference plan of the company that ``parameters`` found (`capkit.course.companies.found`).
+    """What the files of the company that ``parameters`` found come to (`capkit.course.companies.found`).
 
-    Computed once a kernel: some 5 s.
+    Read once a kernel; its forecast and its plan are computed when they are first asked for.
     """
     return _reference(tuple(sorted(parameters.items())))
 
 
 @lru_cache(maxsize=4)
 def _reference(parameters: tuple[tuple[str, Any], ...]) -> Reference:
-    from capkit import forecasting, planning
+    from capkit import planning
 
     company = found(**dict(parameters))
     with tempfile.TemporaryDirectory() as scratch:
@@ -96,30 +125,14 @@ def _reference(parameters: tuple[tuple[str, Any], ...]) -> Reference:
         history = read_history(folder, company.time_zone)
         service = read_service(folder, company.memory_mib)
         catalogue = datasets.load_catalogue(str(folder / "prices.csv"), today=company.today.date())
-    recorded = workload.characterize(workload.cut_silences(log.times, 1.0))
-    minutes = recorded.counts(60.0)
-    forecast = planning.forecast_table(forecasting.fit(history, "best").forecast(WEEK_H))
-    options = planning.cpu_options(catalogue, service)
-    plan = planning.plan(
-        recorded,
-        service,
-        forecast,
-        options,
-        planning.SLO(company.slo_percentile, company.slo_latency_ms / 1000.0),
-        rng=np.random.default_rng(1),
-        purchases=PURCHASES,
-        mends=MENDS,
-    )
     return Reference(
         company=company,
         requests=log.times.size,
         silence_s=float(silence["length_s"]),
-        minute_factors=minutes / minutes.mean(),
+        recorded=workload.characterize(workload.cut_silences(log.times, 1.0)),
         service=service,
         history=history,
-        forecast=forecast,
-        options=options,
-        plan=plan,
+        options=planning.cpu_options(catalogue, service),
     )
 
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 
 from capkit.course import inspection
 from capkit.course.companies import SCENARIO, found, write_files
 from capkit.course.exercises import exercises_dir, solutions_dir
+from capkit.course.notebooks import execute
 from capkit.course.pages import write_notebook
 from capkit.course.parameters import REGISTRY
+from capkit.course.rows import read_rows
 
 CHAPTER = "11_capstone"
-TEAM = re.compile(r"[A-Za-z0-9][\w-]{0,39}")
+TEAM = re.compile(r"[^\W_][\w-]{0,39}")
 #: what a team without a value of its own draws from
 DRAWN: dict[str, tuple[Any, ...]] = {
     "trace": ("chat", "code"),
@@ -53,17 +57,11 @@ def read_roster(
     Raises
     ------
     ValueError
-        No such file; no or another column; a name that is no folder's, or that comes twice; a value that its
-        parameter refuses; two teams with one seed. The row is named.
+        No such file; no or another column; a value that no column is for; a name that is no folder's, or that comes
+        twice; a value that its parameter refuses; two teams with one seed. The row is named.
     """
     file = Path(path)
-    if not file.is_file():
-        raise ValueError(f"there is no roster {file}")
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except ValueError as error:
-        raise ValueError(f"{file} cannot be read as CSV: {error}") from error
-    table.columns = [str(column).strip() for column in table.columns]
+    table = read_rows(file)
     if "team" not in table or table.empty:
         raise ValueError(
             f"{file} needs a column team with a row a team; it has {len(table)} row(s) and the columns "
@@ -78,14 +76,14 @@ def read_roster(
     teams: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(table.to_dict("records"), 1):
         where = f"{file}, row {number} below the header"
-        name = str(row.pop("team")).strip()
+        name = row.pop("team")
         if not TEAM.fullmatch(name):
             raise ValueError(
                 f"{where}: team {name!r}; a name of letters, digits, _ and - is needed, which its folder takes"
             )
         if name.lower() in map(str.lower, teams):
             raise ValueError(f"{where}: team {name!r} is there twice")
-        cells = {column: cell.strip() for column, cell in row.items() if cell.strip()}
+        cells = {column: cell for column, cell in row.items() if cell}
         try:
             own = inspection.check(dict(given or {}) | cells, known)
         except ValueError as error:
@@ -131,7 +129,8 @@ def make_class(teams: Mapping[str, Mapping[str, Any]], out: Path, *, progress: b
     Raises
     ------
     ValueError
-        The folder is there; or a company has no plan (the team is named): then nothing is written.
+        The folder is there; a company has no plan, or its reference solution fails (the team is named). The folder is
+        made last of all: after an error nothing of the class is left.
     """
     from tqdm.auto import tqdm
 
@@ -142,12 +141,15 @@ def make_class(teams: Mapping[str, Mapping[str, Any]], out: Path, *, progress: b
         {"team": team} | dict(scenario) | _key(team, scenario)
         for team, scenario in tqdm(teams.items(), desc="plans", disable=quiet)
     ]
-    for team, scenario in tqdm(teams.items(), desc="teams", disable=quiet):
-        _write_team(team, scenario, out / "teams" / team)
-        _solve(team, scenario, out / "teacher" / team)
-    path = out / "teacher" / "key.csv"
-    pd.DataFrame(rows).to_csv(path, index=False, lineterminator="\n")
-    return path
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as scratch:
+        made = Path(scratch) / out.name
+        for team, scenario in tqdm(teams.items(), desc="teams", disable=quiet):
+            _write_team(team, scenario, made / "teams" / team)
+            _solve(team, scenario, made / "teams" / team, made / "teacher" / team)
+        pd.DataFrame(rows).to_csv(made / "teacher" / "key.csv", index=False, lineterminator="\n")
+        made.rename(out)
+    return out / "teacher" / "key.csv"
 
 
 def _key(team: str, scenario: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,38 +161,45 @@ def _key(team: str, scenario: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"team {team!r}: its company has no plan: {error}") from error
 
 
-def _write_team(team: str, scenario: Mapping[str, Any], folder: Path) -> None:
-    """The brief, the raw files, and the exercise with the team's parameters; nothing of the key."""
+def _prepare(source: Path, team: str, scenario: Mapping[str, Any], folder: Path) -> Path:
+    """Chapter 11's notebook of a folder with the team's parameters, not executed, in another folder."""
     import papermill
 
-    write_files(found(**scenario), folder)
-    notebook = folder / f"{CHAPTER}.ipynb"
+    path = folder / f"{CHAPTER}.ipynb"
     papermill.execute_notebook(
-        str(exercises_dir() / notebook.name),
-        str(notebook),
+        str(source / path.name),
+        str(path),
         parameters={"run_dir": f"runs/{team}", **scenario},
         prepare_only=True,
         progress_bar=False,
     )
+    return path
+
+
+def _write_team(team: str, scenario: Mapping[str, Any], folder: Path) -> None:
+    """The brief, the raw files, and the exercise with the team's parameters; nothing of the key."""
+    write_files(found(**scenario), folder)
+    notebook = _prepare(exercises_dir(), team, scenario, folder)
     # The folder is handed out: a link to the chapters would lead nowhere.
     text = notebook.read_text(encoding="utf-8")
     notebook.write_text(re.sub(r"\[([^][\n]+)\]\(\.\./[^)\n]+\)", r"\1", text), encoding="utf-8")
 
 
-def _solve(team: str, scenario: Mapping[str, Any], folder: Path) -> None:
-    """The reference solution of a team, executed; `ValueError` where one of its checks is not passed."""
-    import papermill
+def _solve(team: str, scenario: Mapping[str, Any], files: Path, folder: Path) -> None:
+    """The reference solution of a team, executed on its files; `ValueError` where a cell fails or a check is not passed."""
+    from nbclient.exceptions import CellExecutionError
 
     folder.mkdir(parents=True)
-    path = folder / f"{CHAPTER}.ipynb"
-    solved = papermill.execute_notebook(
-        str(solutions_dir() / f"{CHAPTER}.ipynb"),
-        str(path),
-        parameters={"run_dir": str(folder), **scenario},
-        cwd=str(folder),
-        progress_bar=False,
-        kernel_name="python3",
-    )
+    path = _prepare(solutions_dir(), team, scenario, folder)
+    solved = nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory() as runs:  # its predictions are not the teacher's own
+        try:
+            execute(solved, environment={"CAPKIT_RUNS": runs}, folder=files)
+        except CellExecutionError as error:
+            raise ValueError(
+                f"team {team!r}: the reference solution stopped: {error.ename}: {error.evalue}"
+            ) from error
+    nbformat.write(solved, path)
     write_notebook(path)
     checks = [c for c in solved.cells if "check" in c.metadata.get("tags", [])]
     failed = [c.source for c in checks if "✓" not in str(c.outputs)]

@@ -70,14 +70,15 @@ def clean(notebook: nbformat.NotebookNode, chapter: str) -> nbformat.NotebookNod
     return notebook
 
 
-def execute(notebook: nbformat.NotebookNode, *, environment: Mapping[str, str]) -> None:
-    """Run every cell in a fresh kernel, in an empty working directory."""
+def execute(
+    notebook: nbformat.NotebookNode, *, environment: Mapping[str, str], folder: Path | None = None
+) -> None:
+    """Run every cell in a fresh kernel, in a folder or else in an empty working directory."""
     from nbclient import NotebookClient
 
-    with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}
-        )
+    with tempfile.TemporaryDirectory() as empty:
+        where = {"metadata": {"path": str(folder or empty)}}
+        client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where)
         # One thread, as make tests it: more of them add in another order, and a last digit moves.
         client.execute(env={"OPENBLAS_NUM_THREADS": "1", **os.environ, **environment})
 

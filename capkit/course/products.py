@@ -101,7 +101,7 @@ def reference_dir() -> Path:
 def resolve_run_dir(run_dir: str | Path) -> Path:
     """Folder that a run writes to: ``runs/local`` if empty; relative to the project, never to the notebook.
 
-    The environment variable ``CAPKIT_RUNS`` moves ``runs`` elsewhere.
+    The environment variable ``CAPKIT_RUNS`` moves ``runs`` elsewhere; a relative path lies below the working directory.
     """
     runs = Path(os.environ.get("CAPKIT_RUNS") or project_root() / "runs")
     if not str(run_dir):

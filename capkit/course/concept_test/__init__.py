@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from capkit.course.concept_test.answers import SITTINGS, ask, keep, read_answers, sheet
+from capkit.course.concept_test.answers import SITTINGS, ask, keep, prepare, read_answers, sheet
 from capkit.course.concept_test.gain import Gain, gain, normalised_gain
 from capkit.course.concept_test.questions import QUESTIONS, Option, Question
 
@@ -22,6 +22,7 @@ __all__ = [
     "keep",
     "main",
     "normalised_gain",
+    "prepare",
     "read_answers",
     "sheet",
 ]
@@ -44,16 +45,19 @@ def main(arguments: list[str] | None = None) -> int:
     if options.action == "sheet":
         print(sheet())
     elif options.action == "take":
-        if options.out.is_file():
-            rows = read_answers([options.out])
-            if ((rows["learner"] == options.learner) & (rows["when"] == options.when)).any():
-                parser.error(f"{options.learner!r} has a row {options.when!r} in {options.out}")
-        keep(options.out, options.learner, options.when, ask(input))
+        try:
+            prepare(options.out, options.learner, options.when)
+            keep(options.out, options.learner, options.when, ask(input))
+        except (ValueError, OSError) as problem:
+            parser.error(str(problem))
+        except (EOFError, KeyboardInterrupt):
+            print("\nstopped: nothing is kept", file=sys.stderr)
+            return 1
         print(f"\nkept in {options.out}")
     else:
         try:
             print(gain(read_answers(options.answers), np.random.default_rng(1)))
-        except (ValueError, FileNotFoundError) as problem:
+        except (ValueError, OSError) as problem:
             print(f"no report: {problem}", file=sys.stderr)
             return 1
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from capkit.course.concept_test.questions import LETTERS, QUESTIONS
+from capkit.course.rows import read_rows
 
 SITTINGS = ("before", "after")
 ASKED = [f"q{number}" for number in range(1, len(QUESTIONS) + 1)]
@@ -48,6 +50,29 @@ def ask(read: Callable[[str], str]) -> list[str]:
     return given
 
 
+def prepare(path: Path, learner: str, when: str) -> None:
+    """Make the folder of a file, and see that `keep` can add a row to it: to be known before the questions.
+
+    Raises
+    ------
+    ValueError
+        The file is not one of answers, has other columns, or has the learner's row.
+    OSError
+        The folder cannot be made, or the file not be written.
+    """
+    if path.exists():
+        rows = read_answers([path])
+        if ((rows["learner"] == learner) & (rows["when"] == when)).any():
+            raise ValueError(f"{learner!r} has a row {when!r} in {path}")
+        if (columns := list(read_rows(path))) != COLUMNS:
+            raise ValueError(
+                f"{path} has the columns {', '.join(columns)}; to add to it, it must have {', '.join(COLUMNS)}"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written")
+
+
 def keep(path: Path, learner: str, when: str, given: Iterable[str]) -> None:
     """Add a learner's answers to a file; it is made, with its header, if it is not there."""
     new = not path.is_file()
@@ -64,16 +89,17 @@ def read_answers(paths: Iterable[Path]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        A column is missing, a sitting or a letter is none, or a learner has two rows of one sitting.
+        No such file, a column is missing, a value has no column, a sitting or a letter is none, or a learner has two
+        rows of one sitting.
     """
     tables = []
     for path in paths:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = read_rows(path)
         if missing := [name for name in COLUMNS if name not in table]:
             raise ValueError(
                 f"{path}: no column {', '.join(missing)}; needed are {', '.join(COLUMNS)}"
             )
-        table = table[COLUMNS].apply(lambda column: column.str.strip())
+        table = table[COLUMNS].copy()
         table[["when", *ASKED]] = table[["when", *ASKED]].apply(lambda column: column.str.lower())
         for name, allowed in {"when": SITTINGS, **dict.fromkeys(ASKED, ("", *LETTERS))}.items():
             wrong = table.index[~table[name].isin(allowed)]

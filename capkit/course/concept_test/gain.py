@@ -67,10 +67,14 @@ class Gain:
     def __str__(self) -> str:
         whole = self.whole
         kind = "low" if whole["gain"] < 0.3 else "medium" if whole["gain"] < 0.7 else "high"
+        gained = (
+            "there was nothing left to gain."
+            if np.isnan(whole["gain"])
+            else f"normalised gain {whole['gain']:.2f} ({kind}), 95 % interval {whole['low']:.2f} to {whole['high']:.2f}."
+        )
         lines = [
             f"{self.learners} learners took both tests.",
-            f"Right before {whole['before']:.0f} %, after {whole['after']:.0f} %; normalised gain "
-            f"{whole['gain']:.2f} ({kind}), 95 % interval {whole['low']:.2f} to {whole['high']:.2f}.",
+            f"Right before {whole['before']:.0f} %, after {whole['after']:.0f} %; {gained}",
         ]
         if self.left_out:
             lines.append(f"Left out, one test only: {', '.join(self.left_out)}.")

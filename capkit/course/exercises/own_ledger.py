@@ -20,17 +20,30 @@ def own_ledger_path() -> Path:
     return resolve_run_dir("").parent / "my_predictions.json"
 
 
-def _read() -> list[dict[str, Any]]:
+def _read() -> list[dict[str, Any]] | None:
+    """What is noted; None, and a line that says why, where the file cannot be read."""
     path = own_ledger_path()
-    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
-    return found
+    if not path.is_file():
+        return []
+    try:
+        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        whole = all({"what", "predicted", "unit"} <= set(entry) for entry in entries)
+    except (ValueError, TypeError):
+        whole = False
+    if whole:
+        return entries
+    _show(
+        f"The file of your predictions is damaged: `{path}`. Nothing is read from it or written to it. Mend it, or move "
+        "it away to begin anew."
+    )
+    return None
 
 
 def _write(entries: list[dict[str, Any]]) -> None:
     path = own_ledger_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(entries, indent=1))
+    scratch.write_text(json.dumps(entries, indent=1), encoding="utf-8")
     scratch.replace(path)
 
 
@@ -77,7 +90,9 @@ def predict(what: str, value: Any, unit: str) -> None:
             f"A prediction is one finite number ({unit}); this is {value!r:.40}. Nothing is noted."
         )
         return
-    entries = [e for e in _read() if e["what"] != what or "revealed" in e]
+    if (found := _read()) is None:
+        return
+    entries = [e for e in found if e["what"] != what or "revealed" in e]
     told = any(e["what"] == what for e in entries)
     noted = {"what": what, "predicted": float(value), "unit": unit, "time": round(time.time())}
     _write([*entries, noted])
@@ -85,16 +100,27 @@ def predict(what: str, value: Any, unit: str) -> None:
     _show(f"Noted: you expect **{_words(float(value))} {unit}** for *{what}*.{again}")
 
 
-def reveal(what: str, value: float, *, low: float | None = None, high: float | None = None) -> None:
-    """Set the truth beside your prediction, with the interval of the measurement if there is one."""
-    entries = _read()
+def reveal(what: str, value: Any, *, low: float | None = None, high: float | None = None) -> None:
+    """Set the truth beside your prediction, with the interval of the measurement if both its ends are given.
+
+    >>> reveal("p99 at 0.85", ...)
+    <IPython.core.display.Markdown object>
+    """
+    if not is_number(value):
+        _show(f"The truth of *{what}* is one finite number; this is {value!r:.40}. Nothing is set.")
+        return
+    value = float(value)
+    if (entries := _read()) is None:
+        return
     mine = next((e for e in entries if e["what"] == what and "revealed" not in e), None)
     if mine is None:
         _show(
             f"*{what}* is {_words(value)}. You made no prediction: make one before you run, next time."
         )
         return
-    mine |= {"revealed": float(value), "low": low, "high": high}
+    given = (low, high) if is_number(low) and is_number(high) else (None, None)
+    low, high = (end if end is None else float(end) for end in given)
+    mine |= {"revealed": value, "low": low, "high": high}
     _write(entries)
     error = f": {100.0 * (mine['predicted'] / value - 1.0):+.0f} %" if value else ""
     bounds = f" ({_words(low)} to {_words(high)})" if low is not None and high is not None else ""
@@ -112,12 +138,13 @@ def own_predictions() -> pd.DataFrame:
         Columns ``what, predicted, unit, revealed, error_percent, inside`` (missing without an
         interval; no error where 0 was revealed).
     """
-    rows = pd.DataFrame([e for e in _read() if "revealed" in e])
+    rows = pd.DataFrame([e for e in _read() or [] if "revealed" in e])
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
     rows = rows.drop_duplicates("what", keep="first")
     truth = rows["revealed"].where(rows["revealed"] != 0)
     rows["error_percent"] = (100.0 * (rows["predicted"] / truth - 1.0)).round(1)
     within = rows["predicted"].between(rows["low"].astype(float), rows["high"].astype(float))
-    rows["inside"] = within.astype(object).where(rows["low"].notna(), None)
+    bounded = rows[["low", "high"]].notna().all(axis=1)
+    rows["inside"] = within.astype(object).where(bounded, None)
     return rows[COLUMNS].reset_index(drop=True)
