@@ -362,7 +362,7 @@ def test_a_team_s_notebook_runs_untouched_on_its_own_files(school, tmp_path):
     notebook = nbformat.read(folder / "11_capstone.ipynb", as_version=4)
     execute(notebook, environment={"CAPKIT_RUNS": str(tmp_path)}, folder=folder)
     shown = "".join(str(o) for c in notebook.cells for o in c.get("outputs", []))
-    assert "✗" not in shown and shown.count("… **11.") == 8
+    assert "✗" not in shown and shown.count("… **11.") == 9
 
 
 @pytest.mark.more
