@@ -13,7 +13,7 @@ from capkit.course import inspection, manifest, pages, run
 from capkit.course.execution import ChapterError, is_done, run_chapters
 from capkit.course.products import notebook_path
 
-FIRST, SECOND = "02_architecture_resources_metrics", "03_workload_analysis"
+FIRST, SECOND = "03_workload_analysis", "06_queueing"
 SAVE = (
     "from capkit import course\n"
     "{inputs}"

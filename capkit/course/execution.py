@@ -1,4 +1,4 @@
-"""Execute chapters in order through papermill, each product handed on through the run folder.
+"""Execute chapters through papermill in order of need, each product handed on through the run folder.
 
 A chapter is done when its notebook ran to the end and its product lies complete in the run folder;
 ``manifest.json`` says so, and with what. Everything is written under a temporary name first, so that a
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from capkit.course import manifest
 from capkit.course.inspection import inspect
 from capkit.course.notebooks import source_hash
 from capkit.course.pages import write_notebook
-from capkit.course.products import Product, is_fresh, notebook_path, product_of
+from capkit.course.products import CHAPTERS, Product, is_fresh, notebook_path, product_of
 
 
 class ChapterError(RuntimeError):
@@ -37,6 +37,18 @@ class ChapterError(RuntimeError):
         self.chapter, self.notebook, self.reason = chapter, notebook, reason
 
 
+def in_order_of_need(chapters: Iterable[str]) -> list[str]:
+    """Chapters in the order of a run: those from 03 on, then the tour, 00 to 02.
+
+    The tour is read first and shows what later chapters make. Run first, it would show the reference's
+    products, and would be out of date as soon as the run had its own.
+
+    >>> in_order_of_need(["00_start_here", "03_workload_analysis", "09_capacity_plan"])
+    ['03_workload_analysis', '09_capacity_plan', '00_start_here']
+    """
+    return sorted(chapters, key=lambda chapter: (chapter < "03", chapter))
+
+
 def run_chapters(
     chapters: Sequence[str],
     parameters: Mapping[str, Any],
@@ -46,7 +58,7 @@ def run_chapters(
     resume: bool = False,
     notebooks: Path | None = None,
 ) -> dict[str, float]:
-    """Execute chapters in the given order into ``out`` and write each as HTML beside it.
+    """Execute chapters in order of need (`in_order_of_need`) into ``out``, and write each as HTML beside it.
 
     Parameters
     ----------
@@ -88,13 +100,14 @@ def run_chapters(
         **manifest.provenance(parameters),
     }
     seconds: dict[str, float] = {}
-    for chapter in tqdm(chapters, desc="chapters", disable=not progress):
+    for chapter in tqdm(in_order_of_need(chapters), desc="chapters", disable=not progress):
         source = source_path(chapter, notebooks)
         declared = inspect([source])
         values = {name: value for name, value in parameters.items() if name in declared}
         if resume and is_done(out, chapter, done.get(chapter), source, values):
             continue
-        done.pop(chapter, None)
+        for outdated in (chapter, *_pages_after(chapter, done)):
+            done.pop(outdated, None)
         manifest.write(out, record)
         done[chapter] = _execute(source, chapter, values, out, progress=progress)
         seconds[chapter] = done[chapter]["seconds"]
@@ -102,6 +115,13 @@ def run_chapters(
     record["finished"] = manifest.now()
     manifest.write(out, record)
     return seconds
+
+
+def _pages_after(chapter: str, done: Mapping[str, Any]) -> list[str]:
+    """Finished chapters that come later and have no product, which would say what they were made from."""
+    order = in_order_of_need(CHAPTERS)
+    later = order[order.index(chapter) + 1 :]
+    return [c for c in later if c in done and done[c]["product"] is None]
 
 
 def source_path(chapter: str, folder: Path | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m capkit run`: the chapters in order, their HTML, and the plan at the end."""
+"""`python -m capkit run`: the chapters from 03 on, then the tour (00 to 02), their HTML, and the plan at the end."""
 
 from __future__ import annotations
 
