@@ -13,7 +13,7 @@ from capkit.course import inspection, manifest, pages, run
 from capkit.course.execution import ChapterError, is_done, run_chapters
 from capkit.course.products import notebook_path
 
-FIRST, SECOND = "03_workload_analysis", "06_queueing"
+TOUR, FIRST, SECOND = "00_start_here", "03_workload_analysis", "06_queueing"
 SAVE = (
     "from capkit import course\n"
     "{inputs}"
@@ -235,6 +235,26 @@ def test_run_refuses_before_anything_runs(tmp_path, capsys, arguments, message):
         run.main([*arguments, *out])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_kernel_that_dies_stops_the_run_like_a_cell_that_fails(tmp_path):
+    write_notebook(tmp_path, FIRST, ["import os; os._exit(1)"])
+    with pytest.raises(ChapterError, match="its kernel died") as stop:
+        run_chapters([FIRST], {}, tmp_path / "run", notebooks=tmp_path, progress=False)
+    assert stop.value.notebook.is_file()
+
+
+def test_a_page_without_a_product_is_made_again_after_what_it_shows(tmp_path):
+    write_notebook(tmp_path, FIRST, [])
+    write_notebook(tmp_path, TOUR, [])
+    tour = nbformat.read(tmp_path / f"{TOUR}.ipynb", as_version=4)
+    tour.cells.pop()
+    nbformat.write(tour, tmp_path / f"{TOUR}.ipynb")
+    terms = {"notebooks": tmp_path, "progress": False, "resume": True}
+    assert list(run_chapters([TOUR, FIRST], {}, tmp_path / "run", **terms)) == [FIRST, TOUR]
+    assert run_chapters([TOUR, FIRST], {}, tmp_path / "run", **terms) == {}
+    write_notebook(tmp_path, FIRST, ["2"])
+    assert list(run_chapters([TOUR, FIRST], {}, tmp_path / "run", **terms)) == [FIRST, TOUR]
 
 
 def test_notebooks_are_code_and_only_the_course_s_own_run_untold(tmp_path):

@@ -22,7 +22,7 @@ from capkit.course.products import CHAPTERS, Product, is_fresh, notebook_path, p
 
 
 class ChapterError(RuntimeError):
-    """A cell of a chapter raised an error.
+    """A cell of a chapter raised an error, or its kernel died.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ def run_chapters(
     Raises
     ------
     ChapterError
-        A cell failed; the chapters before it stay done.
+        A cell failed or the kernel died; the chapters before it stay done.
     """
     from tqdm.auto import tqdm
 
@@ -169,6 +169,7 @@ def _execute(
     """Run one notebook; what the manifest says about it."""
     import papermill
 
+    from nbclient.exceptions import DeadKernelError
     for leftover in out.glob(f".{chapter}.*"):  # a product that a killed run was writing
         shutil.rmtree(leftover)
     partial, notebook = out / f"{chapter}.partial.ipynb", out / f"{chapter}.ipynb"
@@ -185,6 +186,10 @@ def _execute(
     except papermill.PapermillExecutionError as error:
         raise ChapterError(chapter, partial, f"{error.ename}: {error.evalue}") from error
     partial.replace(notebook)
+    except DeadKernelError as error:
+        raise ChapterError(
+            chapter, partial, "its kernel died, perhaps for want of memory"
+        ) from error
     write_notebook(notebook)
     product = product_of(out, chapter)
     return {
