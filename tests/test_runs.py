@@ -226,6 +226,7 @@ def test_a_pair_on_the_command_line_stands_above_the_file(tmp_path):
         (["-p", "sede", "3"], "did you mean seed?"),
         (["--params", "missing.yaml"], "missing.yaml"),
         (["--from", "42"], "no such chapter"),
+        (["--from", "05", "--to", "03"], "--from 05 comes after --to 03: nothing to run"),
         (["--resume"], "--out must name its folder"),
     ],
 )
@@ -235,6 +236,50 @@ def test_run_refuses_before_anything_runs(tmp_path, capsys, arguments, message):
         run.main([*arguments, *out])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def only(folder, out, *more):
+    """The command that runs one short notebook of a folder."""
+    ends = ["--from", "03", "--to", "03", "--trust"]
+    return run.main(["--notebooks", str(folder), "--out", str(out), *ends, *more])
+
+
+def refused(capsys, command):
+    with pytest.raises(SystemExit):
+        command()
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_a_file_is_no_run_folder(tmp_path, capsys, below):
+    write_notebook(tmp_path, FIRST, [])
+    file = tmp_path / "taken"
+    file.write_text("kept")
+    error = refused(capsys, lambda: only(tmp_path, file / below))
+    assert "--out must name a folder, and a file is in the way" in error
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_run_writes_over_no_notebook_that_is_not_a_run_s(tmp_path, capsys, own):
+    source, out = tmp_path / "source", tmp_path / "source" if own else tmp_path / "other"
+    for folder in {source, out}:
+        folder.mkdir()
+        write_notebook(folder, FIRST, [])
+    before = (out / f"{FIRST}.ipynb").read_bytes()
+    assert "the run would write over" in refused(capsys, lambda: only(source, out))
+    assert (out / f"{FIRST}.ipynb").read_bytes() == before
+
+
+def test_a_folder_that_holds_a_run_is_not_begun_again(stopped, capsys):
+    folder, out, *_ = stopped
+    assert "holds a run or a study: add --resume" in refused(capsys, lambda: only(folder, out))
+
+
+def test_a_study_is_no_run_to_go_on_with(tmp_path, capsys):
+    manifest.write(tmp_path, {"started": manifest.now(), "study": {}})
+    error = refused(capsys, lambda: run.main(["--resume", "--out", str(tmp_path)]))
+    assert "--out must name its folder" in error
 
 
 def test_a_kernel_that_dies_stops_the_run_like_a_cell_that_fails(tmp_path):
