@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import nbformat
@@ -280,6 +281,20 @@ def test_a_study_is_no_run_to_go_on_with(tmp_path, capsys):
     manifest.write(tmp_path, {"started": manifest.now(), "study": {}})
     error = refused(capsys, lambda: run.main(["--resume", "--out", str(tmp_path)]))
     assert "--out must name its folder" in error
+
+
+def test_the_printed_command_goes_on_with_the_same_notebooks(tmp_path, capsys):
+    folder, out = tmp_path / "my notebooks", tmp_path / "run"
+    folder.mkdir()
+    write_notebook(folder, FIRST, ["1 / 0"])
+    assert only(folder, out) == 1
+    command = shlex.split(capsys.readouterr().err.partition("to go on: ")[2])
+    assert command[:4] == ["python", "-m", "capkit", "run"]
+    error = refused(capsys, lambda: run.main(["--resume", "--out", str(out)]))
+    assert f"the notebooks of this run are in {folder}: say --notebooks" in error
+    write_notebook(folder, FIRST, [])
+    assert run.main(command[4:]) == 0
+    assert course.load(out, FIRST).data == {"seed": 1}
 
 
 def test_a_kernel_that_dies_stops_the_run_like_a_cell_that_fails(tmp_path):

@@ -95,6 +95,7 @@ def run_chapters(
         "started": record.get("started", manifest.now()) if resume else manifest.now(),
         "finished": None,
         "wanted": list(chapters),
+        "notebooks": notebooks and str(notebooks.resolve()),
         "parameters": dict(parameters),
         "chapters": done,
         **manifest.provenance(parameters),
@@ -168,8 +169,8 @@ def _execute(
 ) -> dict[str, Any]:
     """Run one notebook; what the manifest says about it."""
     import papermill
-
     from nbclient.exceptions import DeadKernelError
+
     for leftover in out.glob(f".{chapter}.*"):  # a product that a killed run was writing
         shutil.rmtree(leftover)
     partial, notebook = out / f"{chapter}.partial.ipynb", out / f"{chapter}.ipynb"
@@ -185,11 +186,11 @@ def _execute(
         )
     except papermill.PapermillExecutionError as error:
         raise ChapterError(chapter, partial, f"{error.ename}: {error.evalue}") from error
-    partial.replace(notebook)
     except DeadKernelError as error:
         raise ChapterError(
             chapter, partial, "its kernel died, perhaps for want of memory"
         ) from error
+    partial.replace(notebook)
     write_notebook(notebook)
     product = product_of(out, chapter)
     return {

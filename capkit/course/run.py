@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -141,6 +142,12 @@ def _resumed(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     if "wanted" not in record:
         raise ValueError("--resume goes on in a run: --out must name its folder")
+    before = record.get("notebooks")
+    if before != (options.notebooks and str(options.notebooks.resolve())):
+        where = (
+            f"in {before}: say --notebooks" if before else "the course's own: leave out --notebooks"
+        )
+        raise ValueError(f"the notebooks of this run are {where}, or choose another --out")
     ends = options.first or options.last
     return record["parameters"], [] if ends else record["wanted"]
 
@@ -151,6 +158,16 @@ def _chapters(options: argparse.Namespace) -> list[str]:
     if first > last:
         raise ValueError(f"--from {options.first} comes after --to {options.last}: nothing to run")
     return list(CHAPTERS[CHAPTERS.index(first) : CHAPTERS.index(last) + 1])
+
+
+def _to_go_on(options: argparse.Namespace, out: Path) -> str:
+    """The command that goes on with a run that stopped."""
+    words = ["python", "-m", "capkit", "run", "--resume", "--out", str(out)]
+    if options.notebooks:
+        words += ["--notebooks", str(options.notebooks.resolve())]
+    if options.trust:
+        words.append("--trust")
+    return shlex.join(words)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -181,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
         run_chapters(chapters, parameters, out, **terms)
     except (ChapterError, KeyboardInterrupt) as error:
         told = f"{error}\n" if isinstance(error, ChapterError) else "stopped\n"
-        print(f"{told}to go on: python -m capkit run --resume --out {out}", file=sys.stderr)
+        print(f"{told}to go on: {_to_go_on(options, out)}", file=sys.stderr)
         return 1
     plan = out / "09_capacity_plan" / "plan.html"
     finished = [c for c in CHAPTERS if c in manifest.read(out)["chapters"]]
