@@ -343,13 +343,20 @@ def test_help_params_lists_every_parameter_with_its_chapters(capsys):
 def test_pages_hold_no_script_of_a_notebook(tmp_path):
     bad = '<b onclick="x()">kept</b><script>alert(1)</script><img src="x" onerror="alert(2)">'
     output = new_output("display_data", {"text/html": bad})
-    cells = [new_markdown_cell(bad), new_code_cell("1", outputs=[output])]
+    sizes = {"height": "1 onerror=alert(22)", "width": 20}
+    pictures = [
+        new_output("display_data", {kind: "AAAA"}, metadata=metadata)
+        for kind in ("image/png", "image/jpeg")
+        for metadata in (sizes, {kind: sizes})
+    ]
+    cells = [new_markdown_cell(bad), new_code_cell("1", outputs=[output, *pictures])]
     nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
     page = pages.write_notebook(tmp_path / "a.ipynb").read_text(encoding="utf-8")
     assert page.count("<b>kept</b>") == 2
     assert "<script>alert" not in page
     body = page.split("<main", 1)[1]
-    assert not re.search(r"<[^>]* on\w+=", body)
+    assert not re.search(r"<[^>]*\son\w+=", body)
+    assert body.count('width="20"') == len(pictures)
 
 
 def test_the_index_names_what_a_run_made(tmp_path):
