@@ -359,6 +359,19 @@ def test_pages_hold_no_script_of_a_notebook(tmp_path):
     assert body.count('width="20"') == len(pictures)
 
 
+def test_pages_load_nothing_but_mathjax(tmp_path):
+    widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2}}
+    notebook = new_notebook(cells=[new_markdown_cell("$x$")], metadata={"widgets": widgets})
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    page = pages.write_notebook(tmp_path / "a.ipynb").read_text(encoding="utf-8")
+    assert "<title>a</title>" in page
+    (address,) = re.findall(
+        r"https?://(?!www\.w3\.org)[^\s\"']+",
+        re.sub(r"<style.*?</style>", "", page, flags=re.DOTALL),
+    )
+    assert "mathjax" in address
+
+
 def test_the_index_names_what_a_run_made(tmp_path):
     plan = tmp_path / "09_capacity_plan" / "plan.html"
     assert "plan.html" not in pages.write_index(tmp_path, [FIRST], plan).read_text()

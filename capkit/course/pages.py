@@ -37,6 +37,13 @@ ATTRIBUTES = {
     "td": CELL,
     "th": CELL,
 }
+#: jQuery, require.js and mermaid, which the template loads and no page of ours uses, and those of widgets
+WITHOUT_SCRIPTS = """{% extends "index.html.j2" %}
+{% block html_head_js %}{% endblock %}
+{% block jupyter_widgets %}{% endblock %}
+"""
+
+
 def clean_html(text: str) -> str:
     """HTML of a cell with nothing left in it that runs: harmless tags and attributes only.
 
@@ -66,13 +73,15 @@ def drop_odd_sizes(output: Mapping[str, Any]) -> None:
 def write_notebook(notebook: Path) -> Path:
     """Write an executed notebook as HTML beside it; what its cells put out is cleaned.
 
-    See `clean_html` and `drop_odd_sizes`.
+    See `clean_html` and `drop_odd_sizes`. Only the formulas need a network: MathJax draws them.
     """
     import nbformat
     from nbconvert import HTMLExporter
 
     # Of nbconvert's templates "classic" keeps the alternative text of figures; its own filter cuts up tables.
-    exporter = HTMLExporter(sanitize_html=True, template_name="classic")
+    exporter = HTMLExporter(
+        sanitize_html=True, template_name="classic", raw_template=WITHOUT_SCRIPTS
+    )
     exporter.register_filter("clean_html", clean_html)
     content = nbformat.read(notebook, as_version=4)
     for cell in content.cells:
