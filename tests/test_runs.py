@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from capkit import course
+from capkit import course, datasets
 from capkit.course import inspection, manifest, pages, run
 from capkit.course.execution import ChapterError, is_done, run_chapters
 from capkit.course.products import notebook_path
@@ -84,6 +84,15 @@ def test_the_manifest_says_with_what_the_run_was_made(stopped):
     entry = record["chapters"][SECOND]
     assert entry["product"] == course.load(out, SECOND).sha256
     assert 0.0 < entry["cell_seconds"] < entry["seconds"]
+
+
+def test_the_manifest_has_the_checksums_of_the_tables_that_are_here(tmp_path, monkeypatch):
+    assert manifest.provenance({})["data"] == datasets.checksums()
+    monkeypatch.setattr(datasets, "data_dir", lambda: tmp_path)
+    (tmp_path / "catalogue.csv").write_text("changed")
+    assert manifest.provenance({})["data"] == {
+        "catalogue.csv": manifest.sha256(tmp_path / "catalogue.csv")
+    }
 
 
 @pytest.mark.parametrize(
