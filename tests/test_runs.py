@@ -149,6 +149,7 @@ def test_a_file_whose_content_changed_is_another_value(tmp_path):
         ("measure", "false", False),
         ("measure", True, True),
         ("trace", "code", "code"),
+        ("dispatch_rule", "round_robin", "round_robin"),
     ],
 )
 def test_a_value_takes_the_type_of_its_default(known, name, given, value):
@@ -169,6 +170,7 @@ def test_a_value_takes_the_type_of_its_default(known, name, given, value):
         ("slo_percentile", 99, r"must lie in \(0.0, 1.0\), got 99"),
         ("slo_latency_ms", "nan", "must be of type float, got 'nan'"),
         ("load_scale", float("inf"), "must be of type float, got inf"),
+        ("dispatch_rule", "randon", "one of random, round_robin, central, got 'randon'"),
         ("trace", ["chat"], r"trace takes one value, got \['chat'\]"),
         ("run_dir", "runs/a", "no parameter 'run_dir'"),
     ],
