@@ -8,7 +8,7 @@ from importlib import import_module
 
 COMMANDS = {
     "check": ("capkit.course.check", "is everything here that the course needs?"),
-    "run": ("capkit.course.run", "the chapters in order, with parameters, and the plan at the end"),
+    "run": ("capkit.course.run", "the chapters, with parameters, and the plan at the end"),
     "sweep": ("capkit.study", "many scenarios, of the plan or of the chapters, as one table"),
     "serve": ("capkit.serving", "serve a SavedModel over gRPC and REST"),
     "loadtest": ("capkit.loadtest", "send an open-loop load to a server and report the latency"),

@@ -2,18 +2,19 @@
 
 import json
 import re
+import shlex
 import shutil
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from capkit import course
+from capkit import course, datasets
 from capkit.course import inspection, manifest, pages, run
 from capkit.course.execution import ChapterError, is_done, run_chapters
 from capkit.course.products import notebook_path
 
-FIRST, SECOND = "02_architecture_resources_metrics", "03_workload_analysis"
+TOUR, FIRST, SECOND = "00_start_here", "03_workload_analysis", "06_queueing"
 SAVE = (
     "from capkit import course\n"
     "{inputs}"
@@ -85,6 +86,15 @@ def test_the_manifest_says_with_what_the_run_was_made(stopped):
     assert 0.0 < entry["cell_seconds"] < entry["seconds"]
 
 
+def test_the_manifest_has_the_checksums_of_the_tables_that_are_here(tmp_path, monkeypatch):
+    assert manifest.provenance({})["data"] == datasets.checksums()
+    monkeypatch.setattr(datasets, "data_dir", lambda: tmp_path)
+    (tmp_path / "catalogue.csv").write_text("changed")
+    assert manifest.provenance({})["data"] == {
+        "catalogue.csv": manifest.sha256(tmp_path / "catalogue.csv")
+    }
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -139,6 +149,7 @@ def test_a_file_whose_content_changed_is_another_value(tmp_path):
         ("measure", "false", False),
         ("measure", True, True),
         ("trace", "code", "code"),
+        ("dispatch_rule", "round_robin", "round_robin"),
     ],
 )
 def test_a_value_takes_the_type_of_its_default(known, name, given, value):
@@ -159,6 +170,7 @@ def test_a_value_takes_the_type_of_its_default(known, name, given, value):
         ("slo_percentile", 99, r"must lie in \(0.0, 1.0\), got 99"),
         ("slo_latency_ms", "nan", "must be of type float, got 'nan'"),
         ("load_scale", float("inf"), "must be of type float, got inf"),
+        ("dispatch_rule", "randon", "one of random, round_robin, central, got 'randon'"),
         ("trace", ["chat"], r"trace takes one value, got \['chat'\]"),
         ("run_dir", "runs/a", "no parameter 'run_dir'"),
     ],
@@ -226,6 +238,7 @@ def test_a_pair_on_the_command_line_stands_above_the_file(tmp_path):
         (["-p", "sede", "3"], "did you mean seed?"),
         (["--params", "missing.yaml"], "missing.yaml"),
         (["--from", "42"], "no such chapter"),
+        (["--from", "05", "--to", "03"], "--from 05 comes after --to 03: nothing to run"),
         (["--resume"], "--out must name its folder"),
     ],
 )
@@ -235,6 +248,84 @@ def test_run_refuses_before_anything_runs(tmp_path, capsys, arguments, message):
         run.main([*arguments, *out])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def only(folder, out, *more):
+    """The command that runs one short notebook of a folder."""
+    ends = ["--from", "03", "--to", "03", "--trust"]
+    return run.main(["--notebooks", str(folder), "--out", str(out), *ends, *more])
+
+
+def refused(capsys, command):
+    with pytest.raises(SystemExit):
+        command()
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+def test_a_file_is_no_run_folder(tmp_path, capsys, below):
+    write_notebook(tmp_path, FIRST, [])
+    file = tmp_path / "taken"
+    file.write_text("kept")
+    error = refused(capsys, lambda: only(tmp_path, file / below))
+    assert "--out must name a folder, and a file is in the way" in error
+    assert file.read_text() == "kept"
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_run_writes_over_no_notebook_that_is_not_a_run_s(tmp_path, capsys, own):
+    source, out = tmp_path / "source", tmp_path / "source" if own else tmp_path / "other"
+    for folder in {source, out}:
+        folder.mkdir()
+        write_notebook(folder, FIRST, [])
+    before = (out / f"{FIRST}.ipynb").read_bytes()
+    assert "the run would write over" in refused(capsys, lambda: only(source, out))
+    assert (out / f"{FIRST}.ipynb").read_bytes() == before
+
+
+def test_a_folder_that_holds_a_run_is_not_begun_again(stopped, capsys):
+    folder, out, *_ = stopped
+    assert "holds a run or a study: add --resume" in refused(capsys, lambda: only(folder, out))
+
+
+def test_a_study_is_no_run_to_go_on_with(tmp_path, capsys):
+    manifest.write(tmp_path, {"started": manifest.now(), "study": {}})
+    error = refused(capsys, lambda: run.main(["--resume", "--out", str(tmp_path)]))
+    assert "--out must name its folder" in error
+
+
+def test_the_printed_command_goes_on_with_the_same_notebooks(tmp_path, capsys):
+    folder, out = tmp_path / "my notebooks", tmp_path / "run"
+    folder.mkdir()
+    write_notebook(folder, FIRST, ["1 / 0"])
+    assert only(folder, out) == 1
+    command = shlex.split(capsys.readouterr().err.partition("to go on: ")[2])
+    assert command[:4] == ["python", "-m", "capkit", "run"]
+    error = refused(capsys, lambda: run.main(["--resume", "--out", str(out)]))
+    assert f"the notebooks of this run are in {folder}: say --notebooks" in error
+    write_notebook(folder, FIRST, [])
+    assert run.main(command[4:]) == 0
+    assert course.load(out, FIRST).data == {"seed": 1}
+
+
+def test_a_kernel_that_dies_stops_the_run_like_a_cell_that_fails(tmp_path):
+    write_notebook(tmp_path, FIRST, ["import os; os._exit(1)"])
+    with pytest.raises(ChapterError, match="its kernel died") as stop:
+        run_chapters([FIRST], {}, tmp_path / "run", notebooks=tmp_path, progress=False)
+    assert stop.value.notebook.is_file()
+
+
+def test_a_page_without_a_product_is_made_again_after_what_it_shows(tmp_path):
+    write_notebook(tmp_path, FIRST, [])
+    write_notebook(tmp_path, TOUR, [])
+    tour = nbformat.read(tmp_path / f"{TOUR}.ipynb", as_version=4)
+    tour.cells.pop()
+    nbformat.write(tour, tmp_path / f"{TOUR}.ipynb")
+    terms = {"notebooks": tmp_path, "progress": False, "resume": True}
+    assert list(run_chapters([TOUR, FIRST], {}, tmp_path / "run", **terms)) == [FIRST, TOUR]
+    assert run_chapters([TOUR, FIRST], {}, tmp_path / "run", **terms) == {}
+    write_notebook(tmp_path, FIRST, ["2"])
+    assert list(run_chapters([TOUR, FIRST], {}, tmp_path / "run", **terms)) == [FIRST, TOUR]
 
 
 def test_notebooks_are_code_and_only_the_course_s_own_run_untold(tmp_path):
@@ -263,13 +354,33 @@ def test_help_params_lists_every_parameter_with_its_chapters(capsys):
 def test_pages_hold_no_script_of_a_notebook(tmp_path):
     bad = '<b onclick="x()">kept</b><script>alert(1)</script><img src="x" onerror="alert(2)">'
     output = new_output("display_data", {"text/html": bad})
-    cells = [new_markdown_cell(bad), new_code_cell("1", outputs=[output])]
+    sizes = {"height": "1 onerror=alert(22)", "width": 20}
+    pictures = [
+        new_output("display_data", {kind: "AAAA"}, metadata=metadata)
+        for kind in ("image/png", "image/jpeg")
+        for metadata in (sizes, {kind: sizes})
+    ]
+    cells = [new_markdown_cell(bad), new_code_cell("1", outputs=[output, *pictures])]
     nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
     page = pages.write_notebook(tmp_path / "a.ipynb").read_text(encoding="utf-8")
     assert page.count("<b>kept</b>") == 2
     assert "<script>alert" not in page
     body = page.split("<main", 1)[1]
-    assert not re.search(r"<[^>]* on\w+=", body)
+    assert not re.search(r"<[^>]*\son\w+=", body)
+    assert body.count('width="20"') == len(pictures)
+
+
+def test_pages_load_nothing_but_mathjax(tmp_path):
+    widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2}}
+    notebook = new_notebook(cells=[new_markdown_cell("$x$")], metadata={"widgets": widgets})
+    nbformat.write(notebook, tmp_path / "a.ipynb")
+    page = pages.write_notebook(tmp_path / "a.ipynb").read_text(encoding="utf-8")
+    assert "<title>a</title>" in page
+    (address,) = re.findall(
+        r"https?://(?!www\.w3\.org)[^\s\"']+",
+        re.sub(r"<style.*?</style>", "", page, flags=re.DOTALL),
+    )
+    assert "mathjax" in address
 
 
 def test_the_index_names_what_a_run_made(tmp_path):

@@ -1,4 +1,4 @@
-"""Execute chapters in order through papermill, each product handed on through the run folder.
+"""Execute chapters through papermill in order of need, each product handed on through the run folder.
 
 A chapter is done when its notebook ran to the end and its product lies complete in the run folder;
 ``manifest.json`` says so, and with what. Everything is written under a temporary name first, so that a
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from capkit.course import manifest
 from capkit.course.inspection import inspect
 from capkit.course.notebooks import source_hash
 from capkit.course.pages import write_notebook
-from capkit.course.products import Product, is_fresh, notebook_path, product_of
+from capkit.course.products import CHAPTERS, Product, is_fresh, notebook_path, product_of
 
 
 class ChapterError(RuntimeError):
-    """A cell of a chapter raised an error.
+    """A cell of a chapter raised an error, or its kernel died.
 
     Attributes
     ----------
@@ -37,6 +37,18 @@ class ChapterError(RuntimeError):
         self.chapter, self.notebook, self.reason = chapter, notebook, reason
 
 
+def in_order_of_need(chapters: Iterable[str]) -> list[str]:
+    """Chapters in the order of a run: those from 03 on, then the tour, 00 to 02.
+
+    The tour is read first and shows what later chapters make. Run first, it would show the reference's
+    products, and would be out of date as soon as the run had its own.
+
+    >>> in_order_of_need(["00_start_here", "03_workload_analysis", "09_capacity_plan"])
+    ['03_workload_analysis', '09_capacity_plan', '00_start_here']
+    """
+    return sorted(chapters, key=lambda chapter: (chapter < "03", chapter))
+
+
 def run_chapters(
     chapters: Sequence[str],
     parameters: Mapping[str, Any],
@@ -46,7 +58,7 @@ def run_chapters(
     resume: bool = False,
     notebooks: Path | None = None,
 ) -> dict[str, float]:
-    """Execute chapters in the given order into ``out`` and write each as HTML beside it.
+    """Execute chapters in order of need (`in_order_of_need`) into ``out``, and write each as HTML beside it.
 
     Parameters
     ----------
@@ -71,7 +83,7 @@ def run_chapters(
     Raises
     ------
     ChapterError
-        A cell failed; the chapters before it stay done.
+        A cell failed or the kernel died; the chapters before it stay done.
     """
     from tqdm.auto import tqdm
 
@@ -83,18 +95,20 @@ def run_chapters(
         "started": record.get("started", manifest.now()) if resume else manifest.now(),
         "finished": None,
         "wanted": list(chapters),
+        "notebooks": notebooks and str(notebooks.resolve()),
         "parameters": dict(parameters),
         "chapters": done,
         **manifest.provenance(parameters),
     }
     seconds: dict[str, float] = {}
-    for chapter in tqdm(chapters, desc="chapters", disable=not progress):
+    for chapter in tqdm(in_order_of_need(chapters), desc="chapters", disable=not progress):
         source = source_path(chapter, notebooks)
         declared = inspect([source])
         values = {name: value for name, value in parameters.items() if name in declared}
         if resume and is_done(out, chapter, done.get(chapter), source, values):
             continue
-        done.pop(chapter, None)
+        for outdated in (chapter, *_pages_after(chapter, done)):
+            done.pop(outdated, None)
         manifest.write(out, record)
         done[chapter] = _execute(source, chapter, values, out, progress=progress)
         seconds[chapter] = done[chapter]["seconds"]
@@ -102,6 +116,13 @@ def run_chapters(
     record["finished"] = manifest.now()
     manifest.write(out, record)
     return seconds
+
+
+def _pages_after(chapter: str, done: Mapping[str, Any]) -> list[str]:
+    """Finished chapters that come later and have no product, which would say what they were made from."""
+    order = in_order_of_need(CHAPTERS)
+    later = order[order.index(chapter) + 1 :]
+    return [c for c in later if c in done and done[c]["product"] is None]
 
 
 def source_path(chapter: str, folder: Path | None = None) -> Path:
@@ -148,6 +169,7 @@ def _execute(
 ) -> dict[str, Any]:
     """Run one notebook; what the manifest says about it."""
     import papermill
+    from nbclient.exceptions import DeadKernelError
 
     for leftover in out.glob(f".{chapter}.*"):  # a product that a killed run was writing
         shutil.rmtree(leftover)
@@ -164,6 +186,10 @@ def _execute(
         )
     except papermill.PapermillExecutionError as error:
         raise ChapterError(chapter, partial, f"{error.ename}: {error.evalue}") from error
+    except DeadKernelError as error:
+        raise ChapterError(
+            chapter, partial, "its kernel died, perhaps for want of memory"
+        ) from error
     partial.replace(notebook)
     write_notebook(notebook)
     product = product_of(out, chapter)

@@ -18,6 +18,8 @@ from capkit.course.parameters import REGISTRY, Parameter, Value
 
 #: a suffix of a name is its unit, which a value may repeat: ``slo_latency_ms: 30 ms``
 UNITS = ("ms", "s", "h")
+#: how a parameter's comment lists all of its values: "...: random, round_robin, central"
+CHOICES = re.compile(r".*: (\w+(?:, \w+)+)")
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 #: parameters that name a file or folder unless they hold one of these words
 FILES = {"trace": ("chat", "code"), "demand": ("",), "prices": ("",), "mnist": ("bundled", "keras")}
@@ -87,7 +89,8 @@ def parse(name: str, given: Any, known: Mapping[str, Declared]) -> Value:
     Raises
     ------
     ValueError
-        No such parameter (the nearest name is suggested), or the value is not of its type, unit or range.
+        No such parameter (the nearest name is suggested), or the value is not of its type, unit or range, or
+        none of those that the parameter's comment lists.
 
     Examples
     --------
@@ -105,6 +108,10 @@ def parse(name: str, given: Any, known: Mapping[str, Declared]) -> Value:
     parameter = known[name].parameter
     kind, text = type(parameter.default), str(given).strip()
     if kind is str:
+        listed = CHOICES.fullmatch(parameter.meaning)
+        choices = listed[1].split(", ") if listed else []
+        if parameter.default in choices and given not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {given!r}")
         return str(given)
     if kind is bool:
         if text.lower() not in TRUTH:

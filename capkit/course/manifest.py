@@ -60,8 +60,10 @@ def files(parameters: Mapping[str, Any]) -> dict[str, str]:
 
 
 def provenance(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Revision, versions, machine, and the sha256 of the shipped tables and of the parameters' files."""
-    return {**_surroundings(), "data": datasets.checksums() | files(parameters)}
+    """Revision, versions, machine, and the sha256 of the tables and of the parameters' files, as they lie here."""
+    paths = {name: datasets.data_dir() / name for name in datasets.checksums()}
+    tables = {name: sha256(path) for name, path in paths.items() if path.is_file()}
+    return {**_surroundings(), "data": tables | files(parameters)}
 
 
 def read(folder: Path) -> dict[str, Any]:

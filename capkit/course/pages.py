@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 #: beside the tags that bleach allows by itself
 TAGS = {
@@ -36,6 +37,11 @@ ATTRIBUTES = {
     "td": CELL,
     "th": CELL,
 }
+#: jQuery, require.js and mermaid, which the template loads and no page of ours uses, and those of widgets
+WITHOUT_SCRIPTS = """{% extends "index.html.j2" %}
+{% block html_head_js %}{% endblock %}
+{% block jupyter_widgets %}{% endblock %}
+"""
 
 
 def clean_html(text: str) -> str:
@@ -50,14 +56,39 @@ def clean_html(text: str) -> str:
     return str(bleach.clean(text, tags=bleach.ALLOWED_TAGS | TAGS, attributes=ATTRIBUTES))
 
 
+def drop_odd_sizes(output: Mapping[str, Any]) -> None:
+    """Take widths and heights that are no whole number out of an output, whose page has them without quotes.
+
+    >>> drop_odd_sizes(picture := {"metadata": {"image/png": {"width": 640, "height": "1 onerror=x()"}}})
+    >>> picture
+    {'metadata': {'image/png': {'width': 640}}}
+    """
+    metadata = output.get("metadata", {})
+    for place in (metadata, *(value for value in metadata.values() if isinstance(value, dict))):
+        for size in ("width", "height"):
+            if size in place and not str(place[size]).isdecimal():
+                del place[size]
+
+
 def write_notebook(notebook: Path) -> Path:
-    """Write an executed notebook as HTML beside it; what its cells put out is cleaned (`clean_html`)."""
+    """Write an executed notebook as HTML beside it; what its cells put out is cleaned.
+
+    See `clean_html` and `drop_odd_sizes`. Only the formulas need a network: MathJax draws them.
+    """
+    import nbformat
     from nbconvert import HTMLExporter
 
     # Of nbconvert's templates "classic" keeps the alternative text of figures; its own filter cuts up tables.
-    exporter = HTMLExporter(sanitize_html=True, template_name="classic")
+    exporter = HTMLExporter(
+        sanitize_html=True, template_name="classic", raw_template=WITHOUT_SCRIPTS
+    )
     exporter.register_filter("clean_html", clean_html)
-    body, _ = exporter.from_filename(str(notebook))
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        for output in cell.get("outputs", []):
+            drop_odd_sizes(output)
+    title = {"metadata": {"name": notebook.stem}}
+    body, _ = exporter.from_notebook_node(content, resources=title)
     partial, page = notebook.with_suffix(".partial.html"), notebook.with_suffix(".html")
     partial.write_text(body, encoding="utf-8")
     return partial.replace(page)

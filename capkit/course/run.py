@@ -1,8 +1,9 @@
-"""`python -m capkit run`: the chapters in order, their HTML, and the plan at the end."""
+"""`python -m capkit run`: the chapters from 03 on, then the tour (00 to 02), their HTML, and the plan at the end."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,34 @@ def new_folder(out: str, kind: str = "") -> Path:
     return resolve_run_dir(out) if out else resolve_run_dir("").with_name(kind + stamp)
 
 
+def refuse_folder(out: Path, chapters: Sequence[str], folder: Path | None = None) -> None:
+    """Stop before a run writes its notebooks over others, or where no folder can be.
+
+    Parameters
+    ----------
+    out : Path
+        The run folder; it is made.
+    chapters : sequence of str
+        Chapter names.
+    folder : Path, optional
+        Where the notebooks lie, if not in the course.
+
+    Raises
+    ------
+    ValueError
+        ``out`` holds notebooks that no run made or that this one reads; or something there is no folder.
+    """
+    for chapter in chapters:
+        written = out / f"{chapter}.ipynb"
+        read = source_path(chapter, folder)
+        if written.is_file() and (not manifest.read(out) or written.samefile(read)):
+            raise ValueError(f"the run would write over {written}: choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ValueError(f"--out must name a folder, and a file is in the way of {out}") from error
+
+
 def help_params(known: Mapping[str, inspection.Declared]) -> str:
     """A table of parameters: name, type, default, chapters, range, meaning."""
     lines = []
@@ -104,13 +133,41 @@ def _parser() -> argparse.ArgumentParser:
 
 def _resumed(options: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Parameters and chapters of the run that goes on; nothing for a new one."""
-    if not options.resume:
-        return {}, []
     record = manifest.read(resolve_run_dir(options.out)) if options.out else {}
-    if not record:
+    if not options.resume:
+        if record:
+            raise ValueError(
+                f"{options.out} holds a run or a study: add --resume to go on, or choose another --out"
+            )
+        return {}, []
+    if "wanted" not in record:
         raise ValueError("--resume goes on in a run: --out must name its folder")
+    before = record.get("notebooks")
+    if before != (options.notebooks and str(options.notebooks.resolve())):
+        where = (
+            f"in {before}: say --notebooks" if before else "the course's own: leave out --notebooks"
+        )
+        raise ValueError(f"the notebooks of this run are {where}, or choose another --out")
     ends = options.first or options.last
     return record["parameters"], [] if ends else record["wanted"]
+
+
+def _chapters(options: argparse.Namespace) -> list[str]:
+    """The chapters from ``--from`` to ``--to``."""
+    (first,), (last,) = select([options.first or "00"]), select([options.last or CHAPTERS[-1]])
+    if first > last:
+        raise ValueError(f"--from {options.first} comes after --to {options.last}: nothing to run")
+    return list(CHAPTERS[CHAPTERS.index(first) : CHAPTERS.index(last) + 1])
+
+
+def _to_go_on(options: argparse.Namespace, out: Path) -> str:
+    """The command that goes on with a run that stopped."""
+    words = ["python", "-m", "capkit", "run", "--resume", "--out", str(out)]
+    if options.notebooks:
+        words += ["--notebooks", str(options.notebooks.resolve())]
+    if options.trust:
+        words.append("--trust")
+    return shlex.join(words)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -123,12 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
             given = read_parameters(options.params, options.p)
             return classroom.main(options.classroom, given, out)
         before, chapters = _resumed(options)
-        if not chapters:
-            (first,), (last,) = (
-                select([options.first or "00"]),
-                select([options.last or CHAPTERS[-1]]),
-            )
-            chapters = list(CHAPTERS[CHAPTERS.index(first) : CHAPTERS.index(last) + 1])
+        chapters = chapters or _chapters(options)
         if not options.trust:
             refuse_others(chapters, options.notebooks)
         used = dict.fromkeys((*chapters, *(() if options.notebooks else CHAPTERS)))
@@ -138,6 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         given = read_parameters(options.params, options.p)
         parameters = inspection.check(before | given, known)
+        refuse_folder(out, chapters, options.notebooks)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     terms = {"resume": options.resume, "notebooks": options.notebooks}
@@ -145,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
         run_chapters(chapters, parameters, out, **terms)
     except (ChapterError, KeyboardInterrupt) as error:
         told = f"{error}\n" if isinstance(error, ChapterError) else "stopped\n"
-        print(f"{told}to go on: python -m capkit run --resume --out {out}", file=sys.stderr)
+        print(f"{told}to go on: {_to_go_on(options, out)}", file=sys.stderr)
         return 1
     plan = out / "09_capacity_plan" / "plan.html"
     finished = [c for c in CHAPTERS if c in manifest.read(out)["chapters"]]
