@@ -196,6 +196,13 @@ def test_slow_call_is_made_once_a_repeat(monkeypatch):
     assert row.seconds == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize(("call_s", "calls"), [(2**-8, 1 + 128), (0.25, 1 + 3), (2.0, 1 + 1)])
+def test_warm_up_lasts_half_a_second_and_three_calls(monkeypatch, call_s, calls):
+    played = Played(monkeypatch, call_s)
+    assert timing.warm_up(played.call, played.waited.append, 0.75) == call_s
+    assert played.waited == list(range(calls))
+
+
 def test_awaited_calls_are_at_least_so_many():
     waited = []
     seconds = timing.awaited_s(lambda index: index, waited.append, 0.0)

@@ -130,7 +130,7 @@ def measure_row(
         ``energy_j_per_1000`` images and ``usage`` while the calls ran in a row.
     """
     call, images = _prepare(backend, model, kind, size, rng)
-    warm_up(call, backend.wait)
+    warm_up(call, backend.wait, block_s)
     awaited = awaited_s(call, backend.wait, block_s)
     row = in_a_row(call, backend.wait, float(np.median(awaited)), 2 * block_s)
     answers = [call(index) for index in range(2 * BATCHES)] if kind == "inference" else []
