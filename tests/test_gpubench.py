@@ -12,7 +12,7 @@ from gpu_report import HALF, check_report, run_command
 
 from capkit import gpubench
 from capkit.datasets import data_dir
-from capkit.gpubench import backends, ceilings, command, measure, networks, timing
+from capkit.gpubench import backends, ceilings, choice, command, measure, networks, timing
 from capkit.training import build_cnn, count_cnn, predict_float64
 
 
@@ -277,17 +277,17 @@ def test_floor_takes_the_longer_of_the_two():
 )
 def test_back_end_is_the_first_that_sees_a_gpu(monkeypatch, installed, gpus, expected):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(backends, "find_spec", lambda name: name in (*installed, "keras"))
-    monkeypatch.setattr(backends, "gpu_of", gpus.get)
+    monkeypatch.setattr(choice, "find_spec", lambda name: name in (*installed, "keras"))
+    monkeypatch.setattr(choice, "gpu_of", gpus.get)
     assert gpubench.choose_backend() == expected
 
 
 def test_back_end_named_by_the_environment_is_kept(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    monkeypatch.setattr(backends, "find_spec", lambda name: name in ("jax", "keras"))
-    monkeypatch.setattr(backends, "gpu_of", lambda name: None)
+    monkeypatch.setattr(choice, "find_spec", lambda name: name in ("jax", "keras"))
+    monkeypatch.setattr(choice, "gpu_of", lambda name: None)
     assert gpubench.choose_backend() == ("jax", None)
-    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
     with pytest.raises(
         ModuleNotFoundError, match="jax is not installed, which KERAS_BACKEND names"
     ):
@@ -301,7 +301,7 @@ def test_back_end_named_by_the_environment_is_kept(monkeypatch):
 
 def test_keras_is_needed_and_named(monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(backends, "find_spec", lambda name: name == "torch")
+    monkeypatch.setattr(choice, "find_spec", lambda name: name == "torch")
     with pytest.raises(ModuleNotFoundError, match="Keras is not installed"):
         gpubench.choose_backend()
 

@@ -1,6 +1,6 @@
 """The device benchmark: two networks trained and run on a GPU, with the device's ceilings beside them."""
 
-from capkit.gpubench.backends import choose_backend, gpu_of
+from capkit.gpubench.choice import choose_backend, gpu_of
 from capkit.gpubench.command import SCHEMA, benchmark, main
 from capkit.gpubench.prices import price_accelerators, usd_per_million
 from capkit.gpubench.records import (

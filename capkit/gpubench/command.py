@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from capkit import telemetry
-from capkit.gpubench import backends, ceilings, networks
+from capkit.gpubench import backends, ceilings, choice, networks
 from capkit.gpubench.measure import Clock, Effort, Rows, check, measure_network
 from capkit.training import import_keras
 
@@ -65,7 +65,7 @@ def benchmark(
     dict
         The report, as JSON holds it; ``data/README.md`` describes it.
     """
-    name, gpu = backends.choose_backend()
+    name, gpu = choice.choose_backend()
     backend = backends.start(name)
     keras = import_keras()
     keras.utils.set_random_seed(seed)
@@ -103,7 +103,7 @@ def benchmark(
         "measured_on": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "backend": name,
         "execution": backend.execution,
-        "versions": backends.versions(name),
+        "versions": choice.versions(name),
         "device": gpu or machine["cpu"],
         "gpu_seen": gpu is not None,
         "machine": machine,
