@@ -306,6 +306,27 @@ def test_keras_is_needed_and_named(monkeypatch):
         gpubench.choose_backend()
 
 
+def test_broken_back_end_is_told_and_the_next_one_tried(monkeypatch, tmp_path, capsys):
+    def gpu_of(name):
+        if name in broken:
+            raise broken[name]
+        return "H100"
+
+    broken = {"tensorflow": ImportError("no libcudart"), "jax": RuntimeError("no plugin")}
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(choice, "find_spec", lambda name: True)
+    monkeypatch.setattr(choice, "gpu_of", gpu_of)
+    told = []
+    assert gpubench.choose_backend(told.append) == ("torch", "H100")
+    assert told == [
+        "tensorflow is installed, but does not start: ImportError: no libcudart",
+        "jax is installed, but does not start: RuntimeError: no plugin",
+    ]
+    broken["torch"] = OSError("libtorch.so")
+    assert gpubench.main(["--out", str(tmp_path / "x.json")]) == 2
+    assert "no installed back end starts (tensorflow, jax, torch)" in capsys.readouterr().err
+
+
 def test_unknown_back_end_is_refused_with_status_2(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("KERAS_BACKEND", "theano")
     assert gpubench.main(["--out", str(tmp_path / "x.json")]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import import_module, metadata
 from importlib.util import find_spec
 
@@ -34,11 +35,18 @@ def gpu_of(backend: str) -> str | None:
     return str(cuda.get_device_name(0)) if cuda.is_available() else None
 
 
-def choose_backend() -> tuple[str, str | None]:
+def choose_backend(say: Callable[[str], None] = print) -> tuple[str, str | None]:
     """The back end to use and the GPU it sees: ``KERAS_BACKEND`` if set, else the first with a GPU.
+
+    Parameters
+    ----------
+    say : callable
+        Told of each back end that is installed and does not start; the next one is tried.
 
     Raises
     ------
+    ImportError
+        None of those installed starts.
     ModuleNotFoundError
         None of TensorFlow, JAX and PyTorch is installed, or not Keras.
     ValueError
@@ -62,11 +70,21 @@ def choose_backend() -> tuple[str, str | None]:
         )
     if not find_spec("keras"):
         raise ModuleNotFoundError("Keras is not installed: python -m pip install 'keras>=3'")
+    usable = []
     for backend in installed:
-        gpu = gpu_of(backend)
+        try:
+            gpu = gpu_of(backend)
+        except (ImportError, OSError, RuntimeError) as error:
+            say(f"{backend} is installed, but does not start: {type(error).__name__}: {error}")
+            continue
         if gpu is not None:
             return backend, gpu
-    return installed[0], None
+        usable.append(backend)
+    if not usable:
+        raise ImportError(
+            f"no installed back end starts ({', '.join(installed)}): install one of them anew"
+        )
+    return usable[0], None
 
 
 def versions(backend: str) -> dict[str, str]:

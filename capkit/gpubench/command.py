@@ -65,7 +65,7 @@ def benchmark(
     dict
         The report, as JSON holds it; ``data/README.md`` describes it.
     """
-    name, gpu = choice.choose_backend()
+    name, gpu = choice.choose_backend(say)
     backend = backends.start(name)
     keras = import_keras()
     keras.utils.set_random_seed(seed)
@@ -163,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--out: {options.out} is a folder; name a file, such as gpu.json")
     try:
         report = benchmark(quick=options.quick, say=lambda line: print(line, flush=True))
-    except (ModuleNotFoundError, ValueError) as error:
+    except (ImportError, ValueError) as error:
         print(f"gpu-bench: {error}", file=sys.stderr)
         return 2
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
