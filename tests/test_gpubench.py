@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from gpu_report import HALF, check_report, run_command
 
@@ -182,16 +183,41 @@ class Played:
 
 def test_calls_in_a_row_fill_the_time_and_their_results_are_let_go(monkeypatch):
     played = Played(monkeypatch, call_s=0.0001)
-    row = timing.in_a_row(played.call, played.waited.append, call_s=0.001, block_s=0.1)
+    row = timing.in_a_row(played.call, played.waited.append, call_s=0.001, block_s=0.1, gpu=False)
     assert row.calls == 5 * 200
     assert played.waited == [list(range(12, 20)), *[list(range(192, 200))] * timing.REPEATS]
     assert row.seconds == pytest.approx(0.0001)
     assert {"cpu_percent", "memory_mib"} <= set(row.usage)
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+def test_gpu_s_figures_are_those_of_calls_that_ran_on_it(monkeypatch, gpu):
+    class Sampler:
+        def __init__(self, interval_s):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *raised):
+            pass
+
+        def frame(self):
+            return pd.DataFrame(
+                {"t_s": [0.1, 0.2], "cpu_percent": 50.0, "gpu_percent": 7.0, "gpu_power_w": np.nan}
+            )
+
+    counter = iter([100.0, 160.0])
+    monkeypatch.setattr(timing.telemetry, "Sampler", Sampler)
+    monkeypatch.setattr(timing.telemetry, "gpu_energy_j", lambda: next(counter))
+    row = timing.in_a_row(lambda index: index, lambda results: None, 1.0, 0.01, gpu=gpu)
+    assert row.energy_j == (60.0 if gpu else None)
+    assert row.usage == {"cpu_percent": 50.0, **({"gpu_percent": 7.0} if gpu else {})}
+
+
 def test_slow_call_is_made_once_a_repeat(monkeypatch):
     played = Played(monkeypatch, call_s=2.0)
-    row = timing.in_a_row(played.call, played.waited.append, call_s=2.0, block_s=0.1)
+    row = timing.in_a_row(played.call, played.waited.append, call_s=2.0, block_s=0.1, gpu=False)
     assert played.waited == [[0]] * timing.REPEATS
     assert row.seconds == pytest.approx(2.0)
 

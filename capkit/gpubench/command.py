@@ -78,6 +78,11 @@ def benchmark(
             "no GPU seen: with one, the same would be measured on it, in float32 and mixed_float16, with its "
             "utilisation, clock, memory, power and energy; this is the CPU part"
         )
+    if gpu is None and machine["gpu"]:
+        say(
+            f"but the driver reports {machine['gpu']}, and {name} does not see it: "
+            "python -m pip install 'tensorflow[and-cuda]'"
+        )
     half = "float16" if gpu else "bfloat16"
     precisions = ("float32", f"mixed_{half}")
     clock, rows = Clock(effort.budget_s), Rows()

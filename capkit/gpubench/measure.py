@@ -132,7 +132,8 @@ def measure_row(
     call, images = _prepare(backend, model, kind, size, rng)
     warm_up(call, backend.wait, block_s)
     awaited = awaited_s(call, backend.wait, block_s)
-    row = in_a_row(call, backend.wait, float(np.median(awaited)), 2 * block_s)
+    call_s = float(np.median(awaited))
+    row = in_a_row(call, backend.wait, call_s, 2 * block_s, gpu=backend.gpu)
     answers = [call(index) for index in range(2 * BATCHES)] if kind == "inference" else []
     memory_mib = backend.memory_mib()
     in_row = in_ms(row.seconds, "row_")

@@ -63,9 +63,10 @@ class InARow:
     calls : int
         Of all repeats.
     usage : dict
-        Mean of each column of `telemetry.Sampler`, over the second half of the time.
+        Mean of each column of `telemetry.Sampler`, over the second half of the time; those of the GPU only
+        if the calls ran on it.
     energy_j : float or None
-        Of the whole GPU, all repeats together.
+        Of the whole GPU, all repeats together; None if they did not.
     """
 
     seconds: NDArray[np.float64]
@@ -74,23 +75,27 @@ class InARow:
     energy_j: float | None
 
 
-def in_a_row(call: Call, wait: Callable[[Any], None], call_s: float, block_s: float) -> InARow:
+def in_a_row(
+    call: Call, wait: Callable[[Any], None], call_s: float, block_s: float, *, gpu: bool
+) -> InARow:
     """Time `REPEATS` rows of calls, which take about ``block_s`` together.
 
     ``call_s`` is what a call takes if it is awaited. In a row it may take far less: a first row, not counted,
-    finds how many fill the time.
+    finds how many fill the time. ``gpu`` says whether the calls run on the GPU that NVML would report.
     """
     row_s = block_s / REPEATS
     pilot = max(1, round(row_s / call_s))
     each = max(1, round(row_s / _row_s(call, wait, pilot))) if pilot > 1 else 1
     seconds = []
     with telemetry.Sampler(interval_s=SAMPLE_S) as sampler:
-        before_j = telemetry.gpu_energy_j()
+        before_j = telemetry.gpu_energy_j() if gpu else None
         for _ in range(REPEATS):
             seconds.append(_row_s(call, wait, each))
-        after_j = telemetry.gpu_energy_j()
+        after_j = telemetry.gpu_energy_j() if gpu else None
     frame = sampler.frame().drop(columns="t_s")
-    usage = frame.iloc[len(frame) // 2 :].mean().round(1).to_dict()
+    if not gpu:
+        frame = frame.drop(columns=frame.filter(like="gpu_").columns)
+    usage = frame.iloc[len(frame) // 2 :].mean().dropna().round(1).to_dict()
     energy_j = None if before_j is None or after_j is None else after_j - before_j
     return InARow(np.array(seconds), REPEATS * each, usage, energy_j)
 
