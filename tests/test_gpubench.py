@@ -139,11 +139,42 @@ def test_wrong_outputs_are_found(tensorflow, monkeypatch):
     assert not measure.check(tensorflow, "course", "float32", rng)["ok"]
 
 
+def test_float32_may_be_tf32_on_a_gpu_only(tensorflow, monkeypatch):
+    def cut(tensor):
+        probabilities = right(tensor).astype(np.float64)
+        return probabilities ** (1 + 3e-3)
+
+    right = tensorflow.get
+    monkeypatch.setattr(tensorflow, "get", cut)
+    rng = np.random.default_rng(1)
+    row = measure.check(tensorflow, "course", "float32", rng)
+    assert row["relative_error"] == pytest.approx(3e-3, rel=0.01)
+    assert (row["tolerance"], row["ok"]) == (1e-4, False)
+    monkeypatch.setattr(tensorflow, "gpu", True)
+    monkeypatch.setattr(tensorflow, "_reset_peak", lambda: None)
+    row = measure.check(tensorflow, "course", "float32", rng)
+    assert (row["tolerance"], row["ok"]) == (6e-3, True)
+
+
 def test_wrong_loss_is_found(tensorflow, monkeypatch):
     monkeypatch.setattr(tensorflow, "training", lambda *given: lambda *batch: {"loss": 2.0})
     row = measure.check(tensorflow, "course", "float32", np.random.default_rng(1))
     assert row["relative_error"] < 1e-5
     assert not row["ok"]
+
+
+def test_training_step_in_float16_is_right(tensorflow):
+    """What a GPU runs; its loss is scaled, so that small gradients survive."""
+    model = networks.build("course", "mixed_float16")
+    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
+    images, labels = measure.draw(np.random.default_rng(1), 4)
+    exact = -np.log(networks.float64_outputs(model, images)[np.arange(4), labels]).mean()
+    batch = [tensorflow.put(images), tensorflow.put(labels)]
+    step = tensorflow.training(model, *batch)
+    losses = [float(step(*batch)["loss"]) for _ in range(5)]
+    assert losses[0] == pytest.approx(exact, rel=1e-2)
+    assert 0 < losses[-1] < losses[0]
+    assert np.isfinite(tensorflow.get(tensorflow.inference(model, batch[0])(batch[0]))).all()
 
 
 def test_training_step_learns(tensorflow):

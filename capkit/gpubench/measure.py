@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from capkit.gpubench.backends import Backend
 from capkit.gpubench.timing import Call, awaited_s, in_a_row, in_ms, significant, warm_up
 from capkit.training.model import CLASSES, IMAGE_SHAPE
 
-TOLERANCE = {"float32": 2e-3, "mixed_float16": 1e-2, "mixed_bfloat16": 5e-2}
+TOLERANCE = {"float32": 1e-4, "mixed_float16": 1e-2, "mixed_bfloat16": 5e-2}
+TF32_TOLERANCE = 6e-3
 CHECKED_IMAGES = 64
 BATCHES = 4
 QUANTILES = 101
@@ -77,7 +79,9 @@ def check(
 ) -> dict[str, Any]:
     """Compare fresh outputs, and the loss of the first training step, with NumPy in float64.
 
-    The outputs are compared before the softmax, by the norm of the difference over the norm.
+    The outputs are compared before the softmax, by the norm of the difference over the norm. On a GPU
+    "float32" may differ by `TF32_TOLERANCE`: JAX and TensorFlow let its matrix units take the operands in TF32,
+    with 10 bits. Rounded to it they err by some 5e-4, cut off by up to 3e-3.
     """
     model = networks.build(network, precision)
     images, labels = draw(rng, CHECKED_IMAGES)
@@ -89,6 +93,7 @@ def check(
     loss = float(backend.training(model, batch, digits)(batch, digits)["loss"])
     exact_loss = float(-np.log(exact[np.arange(len(labels)), labels]).mean())
     loss_error = abs(loss / exact_loss - 1)
+    allowed = TF32_TOLERANCE if backend.gpu and precision == "float32" else TOLERANCE[precision]
     return {
         "network": network,
         "precision": precision,
@@ -96,14 +101,15 @@ def check(
         "images": CHECKED_IMAGES,
         "relative_error": significant(error),
         "loss_relative_error": significant(loss_error),
-        "tolerance": TOLERANCE[precision],
-        "ok": bool(max(error, loss_error) <= TOLERANCE[precision]),
+        "tolerance": allowed,
+        "ok": bool(max(error, loss_error) <= allowed),
     }
 
 
 def _prepare(
     backend: Backend, model: Any, kind: str, size: int, rng: np.random.Generator
 ) -> tuple[Call, NDArray[np.float32]]:
+    gc.collect()  # models and programs of earlier rows refer to themselves, and would count as memory
     batches = [draw(rng, size) for _ in range(BATCHES)]
     images, labels = (
         [backend.put(array) for array in arrays] for arrays in zip(*batches, strict=True)
