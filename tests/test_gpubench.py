@@ -216,7 +216,7 @@ def test_calls_in_a_row_fill_the_time_and_their_results_are_let_go(monkeypatch):
     played = Played(monkeypatch, call_s=0.0001)
     row = timing.in_a_row(played.call, played.waited.append, call_s=0.001, block_s=0.1, gpu=False)
     assert row.calls == 5 * 200
-    assert played.waited == [list(range(12, 20)), *[list(range(192, 200))] * timing.REPEATS]
+    assert played.waited == [list(range(16, 20)), *[list(range(196, 200))] * timing.REPEATS]
     assert row.seconds == pytest.approx(0.0001)
     assert {"cpu_percent", "memory_mib"} <= set(row.usage)
 
@@ -320,6 +320,106 @@ def test_floor_takes_the_longer_of_the_two():
     assert found["floor_ms"] == pytest.approx((400 + 2 * 3176) / 1e3)
 
 
+def test_row_without_its_ceiling_has_no_floor():
+    work = networks.Work(parameters=100, flops=1000, first_flops=10)
+    row = {"kind": "inference", "batch_size": 2, "row_median_ms": 10.0}
+    found = measure.add_floor(row, work, {"copy": 1e9, "float16": 1e9}, "float32")
+    assert found == {**row, "floor_ms": None, "bound": None, "floor_percent": None}
+
+
+# --- the whole run, with figures played by hand
+
+
+@pytest.fixture
+def played_run(monkeypatch):
+    """The command without a device; a test may put an exception in the place of a figure."""
+    fails = {}
+
+    def played(name, row):
+        def give(*given, **options):
+            if name in fails:
+                raise fails[name]
+            return dict(row)
+
+        return give
+
+    times = {"median_ms": 1.0, "row_median_ms": 1.0, "examples_per_s": 1.0, "usage": {}}
+    limit = {"size": 1, "rate_per_s": 1e9, "usage": {}}
+    right = {"relative_error": np.nan, "loss_relative_error": 0.0, "tolerance": 1.0, "ok": True}
+    monkeypatch.setattr(choice, "choose_backend", lambda say: ("tensorflow", None))
+    monkeypatch.setattr(backends, "start", lambda name: SimpleNamespace(execution="played"))
+    place = {"network": "course", "precision": "float32"}
+    monkeypatch.setattr(command, "check", played("check", {**place, **right}))
+    copy = {"name": "copy", "dtype": "float32", **limit}
+    monkeypatch.setattr(ceilings, "measure_copy", played("copy", copy))
+    monkeypatch.setattr(
+        ceilings,
+        "measure_product",
+        lambda backend, name, dtype, *given, **options: {"name": name, "dtype": dtype, **limit},
+    )
+
+    def measure_row(backend, model, kind, size, rng, block_s):
+        if (kind, size) in fails:
+            raise fails[kind, size]
+        return {"kind": kind, "batch_size": size, **times}
+
+    monkeypatch.setattr(measure, "measure_row", measure_row)
+    return fails
+
+
+def test_budget_that_runs_out_costs_both_networks(played_run, tmp_path):
+    assert gpubench.main(["--quick", "--out", str(tmp_path / "x.json")]) == 0
+    report = json.loads((tmp_path / "x.json").read_text())
+    order = dict.fromkeys((row["precision"], row["network"]) for row in report["results"])
+    assert list(order) == [
+        (precision, network)
+        for precision in ("float32", "mixed_bfloat16")
+        for network in ("large", "course")
+    ]
+    assert report["correctness"][0]["relative_error"] is None
+
+
+def test_failed_checks_and_ceilings_do_not_end_the_run(played_run, tmp_path, capsys):
+    played_run["check"] = RuntimeError("no cuDNN")
+    played_run["copy"] = RuntimeError("Out of memory")
+    assert gpubench.main(["--quick", "--out", str(tmp_path / "x.json")]) == 1
+    said = capsys.readouterr().out
+    assert "check        64  left out: failed: RuntimeError: no cuDNN" in said
+    assert "0 checks wrong, 5 measurements failed" in said
+    report = json.loads((tmp_path / "x.json").read_text())
+    assert report["correctness"] == []
+    assert [row["name"] for row in report["ceilings"]] == ["product", "product", "small product"]
+    assert report["left_out"][-1]["reason"] == "out of memory: Out of memory"
+    assert len(report["results"]) == 12
+    assert {row["floor_percent"] for row in report["results"]} == {None}
+
+
+def test_stopped_run_leaves_what_it_measured_and_an_older_report(played_run, tmp_path):
+    (tmp_path / "x.json").write_text("an older report")
+    played_run["training", 1] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        gpubench.main(["--quick", "--out", str(tmp_path / "x.json")])
+    assert (tmp_path / "x.json").read_text() == "an older report"
+    (tmp_path / "x.json.part").rename(tmp_path / "part.json")
+    part = gpubench.read(tmp_path / "part.json")
+    assert len(part["correctness"]) == len(part["ceilings"]) == 4
+    assert [row["kind"] for row in part["results"]] == ["inference"]
+
+
+def test_full_run_fits_its_budget():
+    """With 2.5 s to compile each program; the last row and the imports fit the eight minutes too."""
+    effort = command.ON_GPU
+    block_s, compile_s = effort.block_s, 2.5
+    timed_s = block_s * (1 + 2 + 2 / timing.REPEATS + 1 / 4) + timing.WARM_UP_S
+    rows_s = 2 * 2 * sum(map(len, effort.sizes.values())) * (timed_s + compile_s + 0.3)
+    ceilings_s = 4 * (2 * block_s * (1 + 1 / timing.REPEATS) + timing.WARM_UP_S + compile_s)
+    checks_s = 4 * 2 * compile_s
+    assert checks_s + ceilings_s + rows_s < 0.9 * effort.budget_s
+    assert effort.budget_s <= 400
+    for sizes in effort.sizes.values():
+        assert (sizes[0], sizes[-1]) == (1, 4096)
+
+
 # --- the choice of back end, and wrong input
 
 
@@ -394,18 +494,18 @@ def test_unknown_back_end_is_refused_with_status_2(monkeypatch, tmp_path, capsys
     ("ok", "reason", "status", "said"),
     [
         (True, "a call would take some 9.0 s, more than 2", 0, "0 rows in 1 s"),
-        (False, "too long", 1, "1 checks wrong, 0 rows failed"),
-        (True, "failed: RuntimeError: no memory", 1, "0 checks wrong, 1 rows failed"),
+        (False, "too long", 1, "1 checks wrong, 0 measurements failed"),
+        (True, "failed: RuntimeError: no kernel", 1, "0 checks wrong, 1 measurements failed"),
     ],
 )
 def test_status_says_whether_all_was_right(monkeypatch, tmp_path, capsys, ok, reason, status, said):
     report = {
         "correctness": [{"ok": ok}],
-        "left_out": [{"reason": reason}],
+        "left_out": [{"kind": "training", "reason": reason}],
         "results": [],
         "seconds": 1.0,
     }
-    monkeypatch.setattr(command, "benchmark", lambda quick, say: report)
+    monkeypatch.setattr(command, "benchmark", lambda quick, say, save: report)
     assert gpubench.main(["--out", str(tmp_path / "x.json")]) == status
     assert said in capsys.readouterr().out
     assert json.loads((tmp_path / "x.json").read_text()) == report

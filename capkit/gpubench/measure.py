@@ -18,6 +18,7 @@ from capkit.training.model import CLASSES, IMAGE_SHAPE
 
 TOLERANCE = {"float32": 1e-4, "mixed_float16": 1e-2, "mixed_bfloat16": 5e-2}
 TF32_TOLERANCE = 6e-3
+KINDS = ("inference", "training")
 CHECKED_IMAGES = 64
 BATCHES = 4
 QUANTILES = 101
@@ -63,9 +64,17 @@ class Clock:
 class Rows:
     """What was measured and what was left out, as they come."""
 
+    correctness: list[dict[str, Any]] = field(default_factory=list)
+    ceilings: list[dict[str, Any]] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
     left_out: list[dict[str, Any]] = field(default_factory=list)
-    correctness: list[dict[str, Any]] = field(default_factory=list)
+
+    def leave_out(
+        self, network: str, precision: str, kind: str, size: int, reason: str
+    ) -> dict[str, Any]:
+        place = {"network": network, "precision": precision, "kind": kind, "batch_size": size}
+        self.left_out.append({**place, "reason": reason})
+        return self.left_out[-1]
 
 
 def draw(rng: np.random.Generator, size: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -187,10 +196,14 @@ def add_floor(
     Parameters
     ----------
     limits : mapping
-        ``copy`` in bytes/s, and for each dtype of a product its operations/s.
+        ``copy`` in bytes/s, and for each dtype of a product its operations/s; without one of the two that
+        the row needs there is no floor.
     """
+    dtype = precision.removeprefix("mixed_")
+    if not {"copy", dtype} <= set(limits):
+        return {**row, "floor_ms": None, "bound": None, "floor_percent": None}
     operations, moved = work.least(row["kind"], row["batch_size"])
-    compute_s = operations / limits[precision.removeprefix("mixed_")]
+    compute_s = operations / limits[dtype]
     memory_s = moved / limits["copy"]
     floor_ms = significant(1e3 * max(compute_s, memory_s))
     return {
@@ -216,12 +229,10 @@ def measure_network(
     A size is left out where a call would take longer than `CALL_LIMIT_S` by the size before, where the
     budget is used up, and where the device fails (the reason says how: out of memory, for example).
     """
-    model = networks.build(network, precision)
-    work = networks.count(model)
-    for kind in ("inference", "training"):
+    model = None
+    for kind in KINDS:
         image_s = 0.0
         for size in effort.sizes[network]:
-            place = {"network": network, "precision": precision}
             reason = ""
             if clock.seconds() > clock.budget_s:
                 reason = f"the {clock.budget_s:g} s of the benchmark were used up"
@@ -231,15 +242,15 @@ def measure_network(
                 )
             else:
                 try:
+                    if model is None:
+                        model = networks.build(network, precision)
                     row = measure_row(backend, model, kind, size, rng, effort.block_s)
                 except Exception as error:
                     reason = why_failed(error)
             if reason:
-                left = {**place, "kind": kind, "batch_size": size, "reason": reason}
-                rows.left_out.append(left)
-                yield left
+                yield rows.leave_out(network, precision, kind, size, reason)
                 continue
             image_s = row["row_median_ms"] / 1e3 / size
-            result = {**place, **add_floor(row, work, limits, precision)}
-            rows.results.append(result)
-            yield result
+            row = add_floor(row, networks.count(model), limits, precision)
+            rows.results.append({"network": network, "precision": precision, **row})
+            yield rows.results[-1]

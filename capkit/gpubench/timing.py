@@ -16,7 +16,7 @@ from capkit import telemetry
 REPEATS = 5
 WARM_UP_CALLS, WARM_UP_S = 3, 0.5
 SAMPLE_S = 0.1
-LAST_RESULTS = 8  # a device works in order; more of them could fill its memory
+LAST_RESULTS = 4  # a device works in order; more of them could fill its memory
 
 Call = Callable[[int], Any]
 """Starts the call of that number and returns what to wait for."""
