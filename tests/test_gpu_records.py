@@ -46,6 +46,43 @@ def test_recorded_device_stands_beside_the_own_figures(quick_run, tmp_path):
     assert table["H200"].tolist() == ["not measured"] * 3
 
 
+@pytest.mark.parametrize(
+    ("device", "asked"), [("NVIDIA A100-SXM4-40GB", "A10"), ("NVIDIA GH200 480GB", "H200")]
+)
+def test_device_is_not_taken_for_another(quick_run, tmp_path, device, asked):
+    synthetic(quick_run[1], tmp_path, device)
+    records = gpubench.committed(tmp_path)
+    assert gpubench.label(records, asked) == asked
+    assert gpubench.of_device(records, asked, "inference").empty
+    assert len(gpubench.limits(tmp_path, devices=[asked])) == 1
+    assert len(gpubench.loads(records, "training", devices=[asked])) == 1
+
+
+def test_two_reports_of_one_device_are_refused(quick_run, tmp_path):
+    synthetic(quick_run[1], tmp_path, "NVIDIA H100 PCIe")
+    (tmp_path / "NVIDIA_H100_PCIe.json").rename(tmp_path / "A.json")
+    synthetic(quick_run[1], tmp_path, "NVIDIA H100 PCIe", backend="torch")
+    with pytest.raises(
+        ValueError, match=r"A\.json and NVIDIA_H100_PCIe\.json .*: keep one of them"
+    ):
+        gpubench.committed(tmp_path)
+
+
+def test_name_of_two_devices_is_refused(quick_run, tmp_path):
+    for device in ("NVIDIA H100 PCIe", "NVIDIA H100 NVL"):
+        synthetic(quick_run[1], tmp_path, device)
+    records = gpubench.committed(tmp_path)
+    with pytest.raises(ValueError, match="H100 may be NVIDIA H100 NVL or NVIDIA H100 PCIe"):
+        gpubench.label(records, "H100")
+    assert len(gpubench.of_device(records, "H100 NVL", "inference")) == 2
+
+
+def test_part_of_a_device_is_refused(quick_run, tmp_path):
+    synthetic(quick_run[1], tmp_path, "NVIDIA H100 80GB HBM3 MIG 1g.10gb")
+    with pytest.raises(ValueError, match="of a part of a device, NVIDIA H100 80GB HBM3 MIG 1g"):
+        gpubench.limits(tmp_path)
+
+
 def test_recorded_times_are_those_that_an_emulated_device_draws(quick_run, tmp_path):
     synthetic(quick_run[1], tmp_path, "A H100 80GB")
     rows = gpubench.of_device(gpubench.committed(tmp_path), "H100", "inference")
@@ -123,7 +160,8 @@ def test_loads_of_recorded_devices(quick_run, tmp_path):
     report["results"][0]["usage"] |= {"gpu_percent": 99.0, "gpu_power_w": 121.0}
     (tmp_path / "A_H100_80GB.json").write_text(json.dumps(report))
     table = gpubench.loads(gpubench.committed(tmp_path), "inference")
-    first = table.loc[(f"H100 ({report['backend']})", "course", "float32", 1)]
+    first = table.loc[(f"H100 ({report['backend']})", "large", "float32", 1)]
+    assert table.index.get_level_values("network").tolist()[:6] == ["course"] * 4 + ["large"] * 2
     assert first["gpu_percent"] == 99.0
     assert first["gpu_power_w"] == 121.0
     assert first["gpu_clock_mhz"] == "not measured"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,36 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def _reports(folder: str | Path | None) -> list[dict[str, Any]]:
     place = Path(folder) if folder else data_dir() / "gpu"
-    return [read(path) for path in sorted(place.glob("*.json"))]
+    found: dict[str, dict[str, Any]] = {}
+    files: dict[str, str] = {}
+    for path in sorted(place.glob("*.json")):
+        report = read(path)
+        device = report["device"]
+        if re.search(_word("MIG"), device):
+            raise ValueError(f"{path.name} is of a part of a device, {device}: take the whole one")
+        if device in found:
+            raise ValueError(
+                f"{files[device]} and {path.name} are both of one device, {device}: keep one of them"
+            )
+        found[device], files[device] = report, path.name
+    return list(found.values())
+
+
+def _word(name: str) -> str:
+    """Pattern of a device's name as a whole word.
+
+    >>> [bool(re.search(_word("A10"), device)) for device in ("NVIDIA A10", "NVIDIA A100-SXM4-40GB")]
+    [True, False]
+    """
+    return rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+
+
+def _rows_of(records: pd.DataFrame, device: str) -> pd.DataFrame:
+    rows = records[records["device"].str.contains(_word(device))]
+    named = rows["device"].unique()
+    if len(named) > 1:
+        raise ValueError(f"{device} may be {' or '.join(named)}: give more of the name")
+    return rows
 
 
 def committed(folder: str | Path | None = None) -> pd.DataFrame:
@@ -65,6 +95,11 @@ def committed(folder: str | Path | None = None) -> pd.DataFrame:
     DataFrame
         ``device``, ``backend``, ``execution`` and what `capkit.gpubench.measure.measure_row` describes;
         ``whole_ms`` is the median of a call with its batch copied to the device and the answer copied back.
+
+    Raises
+    ------
+    ValueError
+        A file that is no report, one of a part of a device (MIG), or two of one device.
     """
     rows = [{**report, **result} for report in _reports(folder) for result in report["results"]]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -81,14 +116,12 @@ def of_device(
     network: str = "course",
     precision: str = "float32",
 ) -> pd.DataFrame:
-    """The rows of one kind of work on one device (a part of its name), by ``batch_size``."""
+    """The rows of one kind of work on one device (a word of its name), by ``batch_size``."""
+    rows = _rows_of(records, device)
     chosen = (
-        records["device"].str.contains(device, regex=False)
-        & (records["kind"] == kind)
-        & (records["network"] == network)
-        & (records["precision"] == precision)
+        (rows["kind"] == kind) & (rows["network"] == network) & (rows["precision"] == precision)
     )
-    return records[chosen].set_index("batch_size").sort_index()
+    return rows[chosen].set_index("batch_size").sort_index()
 
 
 def limits(
@@ -101,7 +134,7 @@ def limits(
     folder : str or Path, optional
         Without it ``data/gpu``, what ships.
     devices : sequence of str
-        A part of each device's name; one without a report is "not measured".
+        A word of each device's name; one without a report is "not measured".
 
     Returns
     -------
@@ -113,7 +146,7 @@ def limits(
     rows: list[dict[str, Any]] = []
     reports = _reports(folder)
     for name in devices:
-        found = [report for report in reports if name in report["device"]]
+        found = [report for report in reports if re.search(_word(name), report["device"])]
         rows += [
             {
                 "device": f"{name} ({report['backend']})",
@@ -141,7 +174,7 @@ def label(records: pd.DataFrame, device: str) -> str:
     >>> label(committed(), "T4")
     'T4'
     """
-    found = records.loc[records["device"].str.contains(device, regex=False), "backend"]
+    found = _rows_of(records, device)["backend"]
     return f"{device} ({found.iloc[0]})" if len(found) else device
 
 
@@ -164,7 +197,7 @@ def beside(
     column, kind : str
         Which figure of which work (inference or training) of the course's CNN in float32.
     devices : sequence of str
-        A part of each device's name.
+        A word of each device's name.
 
     Returns
     -------
@@ -194,7 +227,7 @@ def loads(
     kind : str
         inference or training.
     devices : sequence of str
-        A part of each device's name.
+        A word of each device's name.
 
     Returns
     -------
@@ -208,8 +241,9 @@ def loads(
     figures += ["device_memory_mib", "energy_j_per_1000", "floor_percent"]
     parts = []
     for name in devices:
-        chosen = records["device"].str.contains(name, regex=False) & (records["kind"] == kind)
-        rows = records[chosen].assign(device=label(records, name))
+        found = _rows_of(records, name)
+        rows = found[found["kind"] == kind].assign(device=label(records, name))
+        rows = rows.sort_values(keys[1:])
         for reading in READINGS:
             rows[reading] = [usage.get(reading, np.nan) for usage in rows["usage"]]
         parts.append(rows if len(rows) else pd.DataFrame({"device": [name]}))
