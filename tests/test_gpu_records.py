@@ -180,5 +180,7 @@ def test_ceilings_of_recorded_devices(quick_run, tmp_path):
     assert row["gpu_percent"] == 100.0
     assert row["g_per_s"] == pytest.approx(small["rate_per_s"] / 1e9)
     assert row["gpu_power_w"] == "not measured"
+    assert row["relative_error"] == small["relative_error"]
+    assert table.xs("copy", level="ceiling")["relative_error"].tolist() == ["-"]
     assert (table.loc[("H200", "-", "-", "-")] == "not measured").all()
     assert len(table) == 5

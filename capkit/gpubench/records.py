@@ -140,6 +140,7 @@ def limits(
     -------
     DataFrame
         Index ``device``, ``ceiling``, ``dtype``, ``size``; ``g_per_s`` (copy: GB/s; products: GFLOP/s),
+        ``relative_error`` of a product, against float64: near 3e-4 or above, "float32" was computed in TF32;
         ``gpu_percent``, ``gpu_clock_mhz``, ``gpu_power_w``.
     """
     keys = ["device", "ceiling", "dtype", "size"]
@@ -153,13 +154,15 @@ def limits(
                 "ceiling": row["name"],
                 **row,
                 **row["usage"],
+                "relative_error": "-" if row["name"] == "copy" else row["relative_error"],
             }
             for report in found
             for row in report["ceilings"]
         ] or [{"device": name}]
-    table = pd.DataFrame(rows).reindex(columns=[*keys, "rate_per_s", *READINGS])
+    figures = ["relative_error", *READINGS]
+    table = pd.DataFrame(rows).reindex(columns=[*keys, "rate_per_s", *figures])
     table["g_per_s"] = table.pop("rate_per_s").astype(float) / 1e9
-    return _filled(table[[*keys, "g_per_s", *READINGS]], keys)
+    return _filled(table[[*keys, "g_per_s", *figures]], keys)
 
 
 def _filled(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
