@@ -94,7 +94,8 @@ def committed(folder: str | Path | None = None) -> pd.DataFrame:
     -------
     DataFrame
         ``device``, ``backend``, ``execution`` and what `capkit.gpubench.measure.measure_row` describes;
-        ``whole_ms`` is the median of a call with its batch copied to the device and the answer copied back.
+        ``whole_ms`` is the median of a call with its batch copied to the device and the answer copied back,
+        ``whole_p99_ms`` the same of its 99th percentile.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def committed(folder: str | Path | None = None) -> pd.DataFrame:
     rows = [{**report, **result} for report in _reports(folder) for result in report["results"]]
     table = pd.DataFrame(rows, columns=COLUMNS)
     copies = table[["copy_in_ms", "copy_out_ms"]].astype(float).fillna(0.0).sum(axis=1)
-    table["whole_ms"] = table["median_ms"].astype(float) + copies
+    for whole, part in (("whole_ms", "median_ms"), ("whole_p99_ms", "p99_ms")):
+        table[whole] = table[part].astype(float) + copies
     return table
 
 
@@ -270,33 +272,3 @@ def service_times(rows: pd.DataFrame) -> pd.DataFrame:
     times = rows[["quantiles_ms"]].explode("quantiles_ms")["quantiles_ms"].astype(float)
     service_ms = times + (rows["copy_in_ms"] + rows["copy_out_ms"]).reindex(times.index)
     return pd.DataFrame({"images": times.index, "service_ms": service_ms.to_numpy(dtype=float)})
-
-
-def rate_within(batch_sizes: Sequence[float], times_ms: Sequence[float], limit_ms: float) -> float:
-    """Images a second that full batches carry while every answer comes within a limit (bound).
-
-    An image that comes just after a batch began waits for that batch and then for its own: two times of a
-    batch. So the best recorded size is the one of the highest rate among those whose time is at most half of
-    the limit. With less load than that the batches are smaller, and faster.
-
-    Raises
-    ------
-    ValueError
-        Not even the fastest size meets the limit.
-
-    Examples
-    --------
-    >>> rate_within([1, 32, 256], [0.5, 1.0, 30.0], limit_ms=50.0)
-    32000.0
-    """
-    rates = [
-        1e3 * size / ms
-        for size, ms in zip(batch_sizes, times_ms, strict=True)
-        if 2 * ms <= limit_ms
-    ]
-    if not rates:
-        raise ValueError(
-            f"two times of a batch exceed {limit_ms:g} ms at every size; the least is {min(times_ms):g} ms a "
-            "batch: relax the limit"
-        )
-    return max(rates)
