@@ -1,5 +1,6 @@
 """What a report of the device benchmark must hold, and the command that makes one."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import sys
 import pytest
 
 from capkit import gpubench
+from capkit.gpubench import command
+from capkit.gpubench.measure import KINDS
 from capkit.training import count_cnn
 
 OPTIONAL = (int, float, type(None))
@@ -44,6 +47,7 @@ RESULT = {
     **{"floor_ms": float, "bound": str, "floor_percent": float},
 }
 LEFT_OUT = {"network": str, "precision": str, "kind": str, "batch_size": int, "reason": str}
+PLACE = ("network", "precision", "kind", "batch_size")
 HALF = {True: "mixed_float16", False: "mixed_bfloat16"}
 
 
@@ -101,6 +105,40 @@ def check_result(row, limits, copy, counts):
         memory = (4 * work["parameters"] + size * (3136 + 40)) / copy
         assert row["floor_ms"] == pytest.approx(1e3 * max(compute, memory), rel=1e-3)
         assert row["bound"] == ("compute" if compute > memory else "memory")
+
+
+def check_shipped(report):
+    """A report that the course may quote: whole, on a whole GPU, with all that NVML reads, nothing failed."""
+    json.dumps(report, allow_nan=False)
+    check_report(report)
+    assert report["gpu_seen"]
+    assert not report["quick"]
+    assert report["seconds"] < 480
+    assert "MIG" not in report["device"].split()
+    assert "driver" in (report["machine"]["gpu"] or "")
+    precisions = ("float32", HALF[True])
+    assert {(row["network"], row["precision"]) for row in report["correctness"]} == {
+        (network, precision) for network in command.SIZES for precision in precisions
+    }
+    found = [place(row) for row in report["results"] + report["left_out"]]
+    assert sorted(found) == sorted(
+        (network, precision, kind, size)
+        for network, sizes in command.SIZES.items()
+        for precision in precisions
+        for kind in KINDS
+        for size in sizes
+    )
+    for row in report["left_out"]:
+        assert row["reason"].startswith(("out of memory", "a call would take"))
+    for row in report["results"] + report["ceilings"]:
+        assert {"gpu_percent", "gpu_clock_mhz", "gpu_power_w"} <= set(row["usage"])
+    for row in report["results"]:
+        assert (row["energy_j_per_1000"] or 0) > 0
+        assert (row["device_memory_mib"] or 0) > 0
+
+
+def place(row):
+    return tuple(row[key] for key in PLACE)
 
 
 def run_command(out, **environment):

@@ -1,8 +1,8 @@
 """The device benchmark: two networks trained and run on a GPU, with the device's ceilings beside them."""
 
-from capkit.gpubench.backends import choose_backend, gpu_of
+from capkit.gpubench.choice import choose_backend, gpu_of
 from capkit.gpubench.command import SCHEMA, benchmark, main
-from capkit.gpubench.prices import price_accelerators, usd_per_million
+from capkit.gpubench.prices import price_accelerators, rate_within, usd_per_million
 from capkit.gpubench.records import (
     ACCELERATORS,
     NOT_MEASURED,
@@ -12,7 +12,6 @@ from capkit.gpubench.records import (
     limits,
     loads,
     of_device,
-    rate_within,
     read,
     service_times,
 )

@@ -1,4 +1,4 @@
-"""The back ends of Keras: which one to use, and how each compiles, copies and waits.
+"""The back ends of Keras: how each compiles, copies and waits.
 
 A call of a GPU returns before the GPU has finished. So whoever times one waits for its result: in JAX with
 ``block_until_ready``, in PyTorch with ``cuda.synchronize``, in TensorFlow with ``sync_devices``.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib import import_module, metadata
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,79 +17,6 @@ from numpy.typing import NDArray
 from capkit.training import import_tensorflow
 
 MIB = 2**20
-BACKENDS = ("tensorflow", "jax", "torch")
-ALLOCATE_AS_NEEDED = {
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-}
-PACKAGES = {
-    "tensorflow": ("tensorflow",),
-    "jax": ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin"),
-    "torch": ("torch",),
-}
-
-
-def gpu_of(backend: str) -> str | None:
-    """Name of the GPU that an installed back end sees, or None."""
-    if backend == "tensorflow":
-        config = import_tensorflow().config
-        devices = config.list_physical_devices("GPU")
-        details = config.experimental.get_device_details(devices[0]) if devices else {}
-        return str(details.get("device_name", "GPU")) if devices else None
-    if backend == "jax":
-        device = import_module("jax").devices()[0]
-        return str(device.device_kind) if device.platform == "gpu" else None
-    cuda = import_module("torch").cuda
-    return str(cuda.get_device_name(0)) if cuda.is_available() else None
-
-
-def choose_backend() -> tuple[str, str | None]:
-    """The back end to use and the GPU it sees: ``KERAS_BACKEND`` if set, else the first with a GPU.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        None of TensorFlow, JAX and PyTorch is installed, or not Keras.
-    ValueError
-        ``KERAS_BACKEND`` names none of the three.
-    """
-    wanted = os.environ.get("KERAS_BACKEND")
-    if wanted and wanted not in BACKENDS:
-        raise ValueError(
-            f"KERAS_BACKEND must be one of {', '.join(BACKENDS)}, or unset; it is {wanted!r}"
-        )
-    for name, value in ALLOCATE_AS_NEEDED.items():
-        os.environ.setdefault(name, value)
-    installed = [b for b in ([wanted] if wanted else BACKENDS) if find_spec(b)]
-    if not installed and wanted:
-        raise ModuleNotFoundError(
-            f"{wanted} is not installed, which KERAS_BACKEND names: install it, or unset the variable"
-        )
-    if not installed:
-        raise ModuleNotFoundError(
-            f"none of {', '.join(BACKENDS)} is installed: python -m pip install -e '.[tensorflow]'"
-        )
-    if not find_spec("keras"):
-        raise ModuleNotFoundError("Keras is not installed: python -m pip install 'keras>=3'")
-    for backend in installed:
-        gpu = gpu_of(backend)
-        if gpu is not None:
-            return backend, gpu
-    return installed[0], None
-
-
-def versions(backend: str) -> dict[str, str]:
-    """Versions of Keras, NumPy and what of the back end is installed as a package."""
-    names = [name for name in PACKAGES[backend] if _installed(name)]
-    return {name: metadata.version(name) for name in ("keras", "numpy", *names)}
-
-
-def _installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 class Backend(Protocol):
@@ -98,6 +24,9 @@ class Backend(Protocol):
 
     execution: str
     """How it runs a network."""
+
+    gpu: bool
+    """Whether it runs it on a GPU."""
 
     def put(self, array: NDArray[Any]) -> Any:
         """Copy an array to the device, and wait until it is there."""
@@ -128,7 +57,7 @@ class TensorFlow:
 
     def __init__(self) -> None:
         self._tf = import_tensorflow()
-        self._gpu = bool(self._tf.config.list_physical_devices("GPU"))
+        self.gpu = bool(self._tf.config.list_physical_devices("GPU"))
 
     def put(self, array: NDArray[Any]) -> Any:
         tensor = self._tf.constant(array)
@@ -146,7 +75,7 @@ class TensorFlow:
         return compiled
 
     def _reset_peak(self) -> None:
-        if self._gpu:
+        if self.gpu:
             self._tf.config.experimental.reset_memory_stats("GPU:0")
 
     def inference(self, model: Any, images: Any) -> Callable[[Any], Any]:
@@ -159,7 +88,7 @@ class TensorFlow:
         return self.compile(lambda batch, digits: model.train_step((batch, digits)))
 
     def memory_mib(self) -> float | None:
-        if not self._gpu:
+        if not self.gpu:
             return None
         return float(self._tf.config.experimental.get_memory_info("GPU:0")["peak"]) / MIB
 
@@ -171,6 +100,7 @@ class Jax:
 
     def __init__(self) -> None:
         self._jax = import_module("jax")
+        self.gpu = self._jax.devices()[0].platform == "gpu"
         self._program: Any = None
 
     def put(self, array: NDArray[Any]) -> Any:
@@ -216,7 +146,7 @@ class Jax:
         return train
 
     def memory_mib(self) -> float | None:
-        sizes = self._program.memory_analysis()
+        sizes = self._program.memory_analysis() if self.gpu else None
         if sizes is None:
             return None
         total = (
@@ -235,8 +165,9 @@ class Torch:
 
     def __init__(self) -> None:
         self._torch = import_module("torch")
-        self._cuda = self._torch.cuda if self._torch.cuda.is_available() else None
-        self._device = "cuda" if self._cuda else "cpu"
+        self._cuda = self._torch.cuda
+        self.gpu = bool(self._cuda.is_available())
+        self._device = "cuda" if self.gpu else "cpu"
 
     def put(self, array: NDArray[Any]) -> Any:
         tensor = self._torch.from_numpy(array).to(self._device)
@@ -248,7 +179,7 @@ class Torch:
         return values
 
     def wait(self, results: Any) -> None:
-        if self._cuda:
+        if self.gpu:
             self._cuda.synchronize()
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -259,7 +190,7 @@ class Torch:
         return run
 
     def _reset_peak(self) -> None:
-        if self._cuda:
+        if self.gpu:
             self._cuda.reset_peak_memory_stats()
 
     def inference(self, model: Any, images: Any) -> Callable[[Any], Any]:
@@ -273,7 +204,7 @@ class Torch:
         return lambda batch, digits: model.train_step((batch, digits))
 
     def memory_mib(self) -> float | None:
-        return float(self._cuda.max_memory_allocated()) / MIB if self._cuda else None
+        return float(self._cuda.max_memory_allocated()) / MIB if self.gpu else None
 
 
 CLASSES: dict[str, Callable[[], Backend]] = {

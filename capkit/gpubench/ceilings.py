@@ -16,7 +16,8 @@ ROWS_COMPARED = 64
 
 
 def _time(backend: Backend, call: Call, work: float, block_s: float) -> dict[str, Any]:
-    row = in_a_row(call, backend.wait, warm_up(call, backend.wait), block_s)
+    call_s = warm_up(call, backend.wait, block_s)
+    row = in_a_row(call, backend.wait, call_s, block_s, gpu=backend.gpu)
     best = {"rate_per_s": significant(work / row.seconds.min())}
     return {**in_ms(row.seconds), **best, "usage": row.usage}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,36 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def _reports(folder: str | Path | None) -> list[dict[str, Any]]:
     place = Path(folder) if folder else data_dir() / "gpu"
-    return [read(path) for path in sorted(place.glob("*.json"))]
+    found: dict[str, dict[str, Any]] = {}
+    files: dict[str, str] = {}
+    for path in sorted(place.glob("*.json")):
+        report = read(path)
+        device = report["device"]
+        if re.search(_word("MIG"), device):
+            raise ValueError(f"{path.name} is of a part of a device, {device}: take the whole one")
+        if device in found:
+            raise ValueError(
+                f"{files[device]} and {path.name} are both of one device, {device}: keep one of them"
+            )
+        found[device], files[device] = report, path.name
+    return list(found.values())
+
+
+def _word(name: str) -> str:
+    """Pattern of a device's name as a whole word.
+
+    >>> [bool(re.search(_word("A10"), device)) for device in ("NVIDIA A10", "NVIDIA A100-SXM4-40GB")]
+    [True, False]
+    """
+    return rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])"
+
+
+def _rows_of(records: pd.DataFrame, device: str) -> pd.DataFrame:
+    rows = records[records["device"].str.contains(_word(device))]
+    named = rows["device"].unique()
+    if len(named) > 1:
+        raise ValueError(f"{device} may be {' or '.join(named)}: give more of the name")
+    return rows
 
 
 def committed(folder: str | Path | None = None) -> pd.DataFrame:
@@ -64,12 +94,19 @@ def committed(folder: str | Path | None = None) -> pd.DataFrame:
     -------
     DataFrame
         ``device``, ``backend``, ``execution`` and what `capkit.gpubench.measure.measure_row` describes;
-        ``whole_ms`` is the median of a call with its batch copied to the device and the answer copied back.
+        ``whole_ms`` is the median of a call with its batch copied to the device and the answer copied back,
+        ``whole_p99_ms`` the same of its 99th percentile.
+
+    Raises
+    ------
+    ValueError
+        A file that is no report, one of a part of a device (MIG), or two of one device.
     """
     rows = [{**report, **result} for report in _reports(folder) for result in report["results"]]
     table = pd.DataFrame(rows, columns=COLUMNS)
     copies = table[["copy_in_ms", "copy_out_ms"]].astype(float).fillna(0.0).sum(axis=1)
-    table["whole_ms"] = table["median_ms"].astype(float) + copies
+    for whole, part in (("whole_ms", "median_ms"), ("whole_p99_ms", "p99_ms")):
+        table[whole] = table[part].astype(float) + copies
     return table
 
 
@@ -81,14 +118,12 @@ def of_device(
     network: str = "course",
     precision: str = "float32",
 ) -> pd.DataFrame:
-    """The rows of one kind of work on one device (a part of its name), by ``batch_size``."""
+    """The rows of one kind of work on one device (a word of its name), by ``batch_size``."""
+    rows = _rows_of(records, device)
     chosen = (
-        records["device"].str.contains(device, regex=False)
-        & (records["kind"] == kind)
-        & (records["network"] == network)
-        & (records["precision"] == precision)
+        (rows["kind"] == kind) & (rows["network"] == network) & (rows["precision"] == precision)
     )
-    return records[chosen].set_index("batch_size").sort_index()
+    return rows[chosen].set_index("batch_size").sort_index()
 
 
 def limits(
@@ -101,32 +136,35 @@ def limits(
     folder : str or Path, optional
         Without it ``data/gpu``, what ships.
     devices : sequence of str
-        A part of each device's name; one without a report is "not measured".
+        A word of each device's name; one without a report is "not measured".
 
     Returns
     -------
     DataFrame
         Index ``device``, ``ceiling``, ``dtype``, ``size``; ``g_per_s`` (copy: GB/s; products: GFLOP/s),
+        ``relative_error`` of a product, against float64: near 3e-4 or above, "float32" was computed in TF32;
         ``gpu_percent``, ``gpu_clock_mhz``, ``gpu_power_w``.
     """
     keys = ["device", "ceiling", "dtype", "size"]
     rows: list[dict[str, Any]] = []
     reports = _reports(folder)
     for name in devices:
-        found = [report for report in reports if name in report["device"]]
+        found = [report for report in reports if re.search(_word(name), report["device"])]
         rows += [
             {
                 "device": f"{name} ({report['backend']})",
                 "ceiling": row["name"],
                 **row,
                 **row["usage"],
+                "relative_error": "-" if row["name"] == "copy" else row["relative_error"],
             }
             for report in found
             for row in report["ceilings"]
         ] or [{"device": name}]
-    table = pd.DataFrame(rows).reindex(columns=[*keys, "rate_per_s", *READINGS])
+    figures = ["relative_error", *READINGS]
+    table = pd.DataFrame(rows).reindex(columns=[*keys, "rate_per_s", *figures])
     table["g_per_s"] = table.pop("rate_per_s").astype(float) / 1e9
-    return _filled(table[[*keys, "g_per_s", *READINGS]], keys)
+    return _filled(table[[*keys, "g_per_s", *figures]], keys)
 
 
 def _filled(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -141,7 +179,7 @@ def label(records: pd.DataFrame, device: str) -> str:
     >>> label(committed(), "T4")
     'T4'
     """
-    found = records.loc[records["device"].str.contains(device, regex=False), "backend"]
+    found = _rows_of(records, device)["backend"]
     return f"{device} ({found.iloc[0]})" if len(found) else device
 
 
@@ -164,7 +202,7 @@ def beside(
     column, kind : str
         Which figure of which work (inference or training) of the course's CNN in float32.
     devices : sequence of str
-        A part of each device's name.
+        A word of each device's name.
 
     Returns
     -------
@@ -194,7 +232,7 @@ def loads(
     kind : str
         inference or training.
     devices : sequence of str
-        A part of each device's name.
+        A word of each device's name.
 
     Returns
     -------
@@ -208,8 +246,9 @@ def loads(
     figures += ["device_memory_mib", "energy_j_per_1000", "floor_percent"]
     parts = []
     for name in devices:
-        chosen = records["device"].str.contains(name, regex=False) & (records["kind"] == kind)
-        rows = records[chosen].assign(device=label(records, name))
+        found = _rows_of(records, name)
+        rows = found[found["kind"] == kind].assign(device=label(records, name))
+        rows = rows.sort_values(keys[1:])
         for reading in READINGS:
             rows[reading] = [usage.get(reading, np.nan) for usage in rows["usage"]]
         parts.append(rows if len(rows) else pd.DataFrame({"device": [name]}))
@@ -233,33 +272,3 @@ def service_times(rows: pd.DataFrame) -> pd.DataFrame:
     times = rows[["quantiles_ms"]].explode("quantiles_ms")["quantiles_ms"].astype(float)
     service_ms = times + (rows["copy_in_ms"] + rows["copy_out_ms"]).reindex(times.index)
     return pd.DataFrame({"images": times.index, "service_ms": service_ms.to_numpy(dtype=float)})
-
-
-def rate_within(batch_sizes: Sequence[float], times_ms: Sequence[float], limit_ms: float) -> float:
-    """Images a second that full batches carry while every answer comes within a limit (bound).
-
-    An image that comes just after a batch began waits for that batch and then for its own: two times of a
-    batch. So the best recorded size is the one of the highest rate among those whose time is at most half of
-    the limit. With less load than that the batches are smaller, and faster.
-
-    Raises
-    ------
-    ValueError
-        Not even the fastest size meets the limit.
-
-    Examples
-    --------
-    >>> rate_within([1, 32, 256], [0.5, 1.0, 30.0], limit_ms=50.0)
-    32000.0
-    """
-    rates = [
-        1e3 * size / ms
-        for size, ms in zip(batch_sizes, times_ms, strict=True)
-        if 2 * ms <= limit_ms
-    ]
-    if not rates:
-        raise ValueError(
-            f"two times of a batch exceed {limit_ms:g} ms at every size; the least is {min(times_ms):g} ms a "
-            "batch: relax the limit"
-        )
-    return max(rates)

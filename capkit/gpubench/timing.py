@@ -16,21 +16,26 @@ from capkit import telemetry
 REPEATS = 5
 WARM_UP_CALLS, WARM_UP_S = 3, 0.5
 SAMPLE_S = 0.1
-LAST_RESULTS = 8  # a device works in order; more of them could fill its memory
+LAST_RESULTS = 4  # a device works in order; more of them could fill its memory
 
 Call = Callable[[int], Any]
 """Starts the call of that number and returns what to wait for."""
 
 
-def warm_up(call: Call, wait: Callable[[Any], None]) -> float:
-    """Call until three calls or half a second are over, whichever comes first: the last one's seconds."""
-    begin, taken = time.perf_counter(), 0.0
-    for index in range(1 + WARM_UP_CALLS):
-        started = time.perf_counter()
+def warm_up(call: Call, wait: Callable[[Any], None], block_s: float) -> float:
+    """Call once to compile, then for half a second (or a block, if shorter) and three times: the last's seconds.
+
+    An idle GPU runs at a fraction of its clock and takes a while under load to raise it. A call that takes
+    so long by itself is made once.
+    """
+    least_s = min(WARM_UP_S, block_s)
+    wait(call(0))
+    begin, index, taken, over = time.perf_counter(), 0, 0.0, 0.0
+    while over < least_s or (index < WARM_UP_CALLS and taken < least_s):
+        index += 1
         wait(call(index))
-        taken = time.perf_counter() - started
-        if index and time.perf_counter() - begin > WARM_UP_S:
-            break
+        now = time.perf_counter() - begin
+        taken, over = now - over, now
     return taken
 
 
@@ -58,9 +63,10 @@ class InARow:
     calls : int
         Of all repeats.
     usage : dict
-        Mean of each column of `telemetry.Sampler`, over the second half of the time.
+        Mean of each column of `telemetry.Sampler`, over the second half of the time; those of the GPU only
+        if the calls ran on it.
     energy_j : float or None
-        Of the whole GPU, all repeats together.
+        Of the whole GPU, all repeats together; None if they did not.
     """
 
     seconds: NDArray[np.float64]
@@ -69,23 +75,27 @@ class InARow:
     energy_j: float | None
 
 
-def in_a_row(call: Call, wait: Callable[[Any], None], call_s: float, block_s: float) -> InARow:
+def in_a_row(
+    call: Call, wait: Callable[[Any], None], call_s: float, block_s: float, *, gpu: bool
+) -> InARow:
     """Time `REPEATS` rows of calls, which take about ``block_s`` together.
 
     ``call_s`` is what a call takes if it is awaited. In a row it may take far less: a first row, not counted,
-    finds how many fill the time.
+    finds how many fill the time. ``gpu`` says whether the calls run on the GPU that NVML would report.
     """
     row_s = block_s / REPEATS
     pilot = max(1, round(row_s / call_s))
     each = max(1, round(row_s / _row_s(call, wait, pilot))) if pilot > 1 else 1
     seconds = []
     with telemetry.Sampler(interval_s=SAMPLE_S) as sampler:
-        before_j = telemetry.gpu_energy_j()
+        before_j = telemetry.gpu_energy_j() if gpu else None
         for _ in range(REPEATS):
             seconds.append(_row_s(call, wait, each))
-        after_j = telemetry.gpu_energy_j()
+        after_j = telemetry.gpu_energy_j() if gpu else None
     frame = sampler.frame().drop(columns="t_s")
-    usage = frame.iloc[len(frame) // 2 :].mean().round(1).to_dict()
+    if not gpu:
+        frame = frame.drop(columns=frame.filter(like="gpu_").columns)
+    usage = frame.iloc[len(frame) // 2 :].mean().dropna().round(1).to_dict()
     energy_j = None if before_j is None or after_j is None else after_j - before_j
     return InARow(np.array(seconds), REPEATS * each, usage, energy_j)
 
