@@ -269,7 +269,37 @@ def test_the_command_writes_table_figure_report_and_manifest(tmp_path, capsys):
     manifest.write(out, record)
     with pytest.raises(SystemExit):
         run_command(tmp_path, "--resume")
-    assert "other scenarios or inputs" in capsys.readouterr().err
+    assert "was begun with other inputs" in capsys.readouterr().err
+
+
+def test_a_study_does_not_go_on_with_another_content_of_a_file(tmp_path, capsys):
+    prices = tmp_path / "prices.csv"
+    text = (ROOT / "data" / "catalogue.csv").read_text()
+    prices.write_text(text)
+    design = tmp_path / "study.yaml"
+    design.write_text(f"work: sizing\nfixed: {{prices: {prices}}}\ngrid: {{zones: [1]}}")
+    command = [str(design), "--serial", "--out", str(tmp_path / "out"), "--resume"]
+    assert study.main(command[:-1]) == 0
+    assert study.main(command) == 0
+    prices.write_text(text + "\n")
+    with pytest.raises(SystemExit):
+        study.main(command)
+    assert "was begun with other files" in capsys.readouterr().err
+
+
+def test_a_study_does_not_go_on_with_changed_notebooks(tmp_path, monkeypatch, capsys):
+    def done(task):
+        return {"scenario": task.number, "error": "", "notebook": ""}
+
+    monkeypatch.setattr(command, "evaluate", done)
+    design = tmp_path / "study.yaml"
+    design.write_text("work: 02\ngrid: {seed: [1]}")
+    arguments = [str(design), "--serial", "--out", str(tmp_path / "out"), "--trust"]
+    assert study.main(arguments) == 0
+    monkeypatch.setattr(command, "source_hash", lambda notebook: "changed")
+    with pytest.raises(SystemExit):
+        study.main([*arguments, "--resume"])
+    assert "was begun with other notebooks" in capsys.readouterr().err
 
 
 def test_a_run_that_is_not_there_stops_the_study(tmp_path, capsys):

@@ -13,6 +13,9 @@ import pandas as pd
 
 from capkit import course, planning
 from capkit.course import manifest
+from capkit.course.execution import source_path
+from capkit.course.notebooks import source_hash
+from capkit.course.parameters import Value
 from capkit.course.products import resolve_run_dir
 from capkit.course.run import new_folder, refuse_others
 from capkit.study.design import Study, read_study
@@ -84,18 +87,27 @@ def run_study(
     return table
 
 
+def _values(study: Study) -> dict[str, Value]:
+    """Every value that a parameter has in some scenario."""
+    return {f"{name}={value}": value for row in study.scenarios for name, value in row.items()}
+
+
 def _identity(study: Study, run_dir: str) -> dict[str, Any]:
     """What two commands must agree on to go on with one study."""
+    import nbformat
+
     inputs = {}
     if study.work != "chapters":
         names = planning.cli.INPUTS
         here = [course.product_of(run_dir, n) if run_dir else None for n in names]
         inputs = {n: (p or course.reference(n)).sha256 for n, p in zip(names, here, strict=True)}
+    sources = {c: source_hash(nbformat.read(source_path(c), as_version=4)) for c in study.chapters}
     return {
         "work": study.work,
-        "chapters": list(study.chapters),
+        "notebooks": sources,
         "scenarios": manifest.digest(study.scenarios),
         "inputs": inputs,
+        "files": manifest.files(_values(study)),
     }
 
 
@@ -104,12 +116,18 @@ def _begin(study: Study, out: Path, run_dir: str, *, resume: bool) -> dict[str, 
     before, identity = manifest.read(out), _identity(study, run_dir)
     if before and not resume:
         raise ValueError(f"{out} holds a study: add --resume to go on, or choose another --out")
-    if resume and before.get("study") != identity:
+    if resume and not before.get("study"):
+        raise ValueError(f"{out} holds no study to go on with")
+    other = [name for name in identity if resume and before["study"].get(name) != identity[name]]
+    if other:
         raise ValueError(
-            f"{out} holds no study to go on with, or one with other scenarios or inputs: start a new one"
+            f"the study in {out} was begun with other {' and '.join(other)}: start a new one"
         )
-    values = {f"{name}={value}": value for row in study.scenarios for name, value in row.items()}
-    record = before or {"started": manifest.now(), "study": identity, **manifest.provenance(values)}
+    record = before or {
+        "started": manifest.now(),
+        "study": identity,
+        **manifest.provenance(_values(study)),
+    }
     out.mkdir(parents=True, exist_ok=True)
     manifest.write(out, record)
     return record
@@ -171,7 +189,7 @@ def _made(record: dict[str, Any]) -> dict[str, Any]:
     machine = record["machine"]
     return {
         "work": record["study"]["work"],
-        "chapters": ", ".join(record["study"]["chapters"]) or "none",
+        "chapters": ", ".join(record["study"]["notebooks"]) or "none",
         "begun": record["started"],
         "finished": record["finished"],
         "revision": record["revision"],
