@@ -186,6 +186,17 @@ def test_a_scenario_stands_once_in_the_table(tmp_path):
         assert journal.table(["scenario"])["x"].tolist() == [1.0]
 
 
+def test_a_scenario_that_two_commands_did_stands_once_in_the_table(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    with study.Journal(path) as first, study.Journal(path) as second:
+        first.add({"scenario": 1, "x": 1.0, "error": "", "notebook": ""})
+        second.add({"scenario": 1, "x": 2.0, "error": "", "notebook": ""})
+        second.add({"scenario": 0, "x": 3.0, "error": "", "notebook": ""})
+        for journal in (first, second):
+            table = journal.table(["scenario"])
+            assert table[["scenario", "x"]].to_numpy().tolist() == [[0, 3.0], [1, 1.0]]
+
+
 def test_an_unforeseen_error_is_a_row_too():
     (row,) = study.run_serially(broken, [study.Task(3, "plan", {"zones": 2}, "", (), "")])
     assert row == {
