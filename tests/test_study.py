@@ -104,6 +104,12 @@ def test_work_may_be_a_range_of_chapters(tmp_path):
             "zones needs numbers with from at most to",
         ),
         ("grid: {zones: [1]}\nfigure: {z: zones}", "a figure has x, y and by, got 'z'"),
+        (
+            "work: sizing\ngrid: {zones: [1]}\nfigure: {y: costs}",
+            "no column 'costs' for y; there are scenario, cost_usd_week, .*zones",
+        ),
+        ("grid: {provider: [aws]}\nfigure: {x: provider}", "no column 'provider' for x"),
+        ("work: 06\ngrid: {seed: [1]}\nfigure: {by: zone}", "no column 'zone' for by"),
     ],
 )
 def test_a_wrong_study_says_what_is_wrong(tmp_path, text, message):
@@ -125,6 +131,7 @@ def test_a_scenario_without_a_plan_is_a_row_with_the_reason(serial):
     assert (table["error"] != "").tolist() == [False] * 4 + [True] * 2
     assert table["error"][4].startswith("ValueError: ")
     assert table["cost_usd_week"][4:].isna().all()
+    assert [*table][4:-2] == list(scenario.SIZES)
     one_zone, two_zones = table["cost_usd_week"][0], table["cost_usd_week"][1]
     assert 0 < one_zone < two_zones
     assert table["cost_usd_week"][0] <= table["cost_usd_week"][2]
@@ -252,6 +259,27 @@ def test_the_figure_draws_what_the_study_names(serial):
         ValueError, match=r"no column of numbers 'costs' to draw; there are .*cost_usd"
     ):
         study.chosen_columns(dataclasses.replace(found, figure={"y": "costs"}), table)
+
+
+def test_a_study_without_a_result_or_a_figure_has_a_report(serial, tmp_path):
+    found, _, table = serial
+    page = study.write_report(found, table[4:], tmp_path, {}).read_text()
+    assert "0 of 2 scenarios have a result" in page
+    assert "No figure: no scenario has a result" in page
+    text = table.assign(cost_usd_week="low")
+    named = dataclasses.replace(found, figure={"y": "cost_usd_week"})
+    page = study.write_report(named, text, tmp_path, {}).read_text()
+    assert "No figure: no column of numbers &#x27;cost_usd_week&#x27; to draw" in page
+    assert "Failed, by reason" in page
+
+
+def test_where_all_scenarios_fail_the_status_is_1_and_the_report_is_there(tmp_path, capsys):
+    design = tmp_path / "study.yaml"
+    design.write_text("work: sizing\ngrid: {slo_latency_ms: [0.1]}\nfigure: {y: cost_usd_week}")
+    assert study.main([str(design), "--serial", "--out", str(tmp_path / "out")]) == 1
+    assert "0 scenarios with a result, 1 without" in capsys.readouterr().out
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert len(pd.read_parquet(tmp_path / "out" / "results.parquet")) == 1
 
 
 def run_command(tmp_path, *arguments):

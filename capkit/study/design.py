@@ -17,10 +17,10 @@ from capkit.course.execution import source_path
 from capkit.course.inspection import Declared, check, inspect, parse
 from capkit.course.notebooks import select
 from capkit.course.parameters import Value
+from capkit.study.scenario import PLAN, example
 
 DESIGNS = ("grid", "list", "random")
 KEYS = ("work", "fixed", *DESIGNS, "figure")
-PLAN = "09_capacity_plan"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def read_study(file: Path) -> Study:
     for name in fixed.keys() & names.keys():
         raise ValueError(f"{name} is fixed and varies: name it once")
     scenarios = _checked([fixed | scenario for scenario in varying], known)
-    return Study(work, chapters, scenarios, tuple(names), _figure(content.get("figure") or {}))
+    figure = _figure(content.get("figure") or {}, scenarios, example(work, chapters))
+    return Study(work, chapters, scenarios, tuple(names), figure)
 
 
 def _work(text: str) -> tuple[str, tuple[str, ...]]:
@@ -108,11 +109,22 @@ def _mapping(key: str, content: Any) -> dict[str, Any]:
     return {str(name): value for name, value in content.items()}
 
 
-def _figure(content: Any) -> dict[str, str]:
-    wanted = _mapping("figure", content)
-    for key in wanted.keys() - {"x", "y", "by"}:
-        raise ValueError(f"a figure has x, y and by, got {key!r}")
-    return {key: str(column) for key, column in wanted.items()}
+def _figure(
+    content: Any, scenarios: list[dict[str, Value]], results: Mapping[str, Value]
+) -> dict[str, str]:
+    """The columns to draw; they must exist, as far as ``results`` (none: not known) tell before the study."""
+    wanted = {key: str(column) for key, column in _mapping("figure", content).items()}
+    columns = {"scenario": 0, **results}
+    for scenario in scenarios:
+        columns |= scenario
+    numbers = [name for name, value in columns.items() if not isinstance(value, str | bool)]
+    for key, column in wanted.items():
+        if key not in ("x", "y", "by"):
+            raise ValueError(f"a figure has x, y and by, got {key!r}")
+        if results and column not in (columns if key == "by" else numbers):
+            there = ", ".join(columns if key == "by" else numbers)
+            raise ValueError(f"figure: no column {column!r} for {key}; there are {there}")
+    return wanted
 
 
 def _choices(name: str, values: Any) -> list[Any]:

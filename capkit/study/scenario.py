@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,21 @@ from capkit.course import manifest
 from capkit.course.execution import ChapterError, run_chapters
 from capkit.course.inspection import inspect
 from capkit.course.parameters import Value
-from capkit.course.products import notebook_path, product_of
+from capkit.course.products import notebook_path, product_of, reference_dir
 from capkit.datasets import load_catalogue
 from capkit.planning.problem import HOURS_A_WEEK
 
 PLAN = "09_capacity_plan"
 PURCHASES = ("on_demand", "reserved_1y")
+#: what `size` answers
+SIZES = (
+    "cost_usd_week",
+    "servers_min",
+    "servers_max",
+    "needed_max",
+    "peak_factor",
+    "gap_percent",
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,21 @@ def _defaults() -> dict[str, Any]:
     return {n: d.parameter.default for n, d in inspect([notebook_path(PLAN)]).items()}
 
 
+def example(work: str, chapters: Sequence[str] = ()) -> dict[str, Any]:
+    """Results such as a scenario has: those of the reference run; empty where that made none.
+
+    >>> list(example("chapters", ["06_queueing"]))[:3]
+    ['service_rate', 'service_cv2', 'overhead_s']
+    """
+    if work == "sizing":
+        return dict.fromkeys(SIZES, 0.0)
+    if work == "plan":
+        plan = course.reference(PLAN).folder / "plan.json"
+        return _scalars(json.loads(plan.read_text(encoding="utf-8"))["plan"])
+    known = (reference_dir() / chapters[-1]).is_dir()
+    return _scalars(course.reference(chapters[-1]).data) if known else {}
+
+
 def _scalars(data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in data.items() if isinstance(value, Value)}
 
@@ -135,7 +160,7 @@ def size(
     Returns
     -------
     dict
-        ``cost_usd_week``, ``servers_min``, ``servers_max``, ``needed_max``, ``peak_factor``, ``gap_percent``.
+        One number for each name in `SIZES`.
 
     Examples
     --------
