@@ -348,6 +348,15 @@ def test_a_run_that_is_not_there_stops_the_study(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_study_whose_engine_is_not_there_has_not_begun(tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text(SIZING)
+    arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        study.main([*arguments, "--scheduler", "nonsense"])
+    assert "no Dask scheduler answers at nonsense" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     with (
         pytest.raises(ValueError, match="no Dask scheduler answers at nonsense"),

@@ -123,14 +123,8 @@ def _begin(study: Study, out: Path, run_dir: str, *, resume: bool) -> dict[str, 
         raise ValueError(
             f"the study in {out} was begun with other {' and '.join(other)}: start a new one"
         )
-    record = before or {
-        "started": manifest.now(),
-        "study": identity,
-        **manifest.provenance(_values(study)),
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    manifest.write(out, record)
-    return record
+    provenance = manifest.provenance(_values(study))
+    return before or {"started": manifest.now(), "study": identity, **provenance}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,9 +157,11 @@ def main(arguments: list[str] | None = None) -> int:
             refuse_others(study.chapters or (PLAN,))
         record = _begin(study, out, run_dir, resume=options.resume)
         text = options.study.read_text(encoding="utf-8")
-        (out / "study.yaml").write_text(text, encoding="utf-8")
         engine = nullcontext() if options.serial else cluster(options.scheduler, options.workers)
         with engine as client:
+            out.mkdir(parents=True, exist_ok=True)
+            manifest.write(out, record)
+            (out / "study.yaml").write_text(text, encoding="utf-8")
             table = run_study(
                 study, out, run_dir=run_dir, client=client, progress=sys.stderr.isatty()
             )
@@ -173,7 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
         manifest.write(out, record)
         report = write_report(study, table, out, _made(record))
     except KeyboardInterrupt:
-        print(f"stopped; to go on: the same command with --resume --out {out}", file=sys.stderr)
+        more = f"; to go on: the same command with --resume --out {out}"
+        print(f"stopped{more if manifest.read(out) else ''}", file=sys.stderr)
         return 130
     except ImportError:
         parser.error(INSTALL)
