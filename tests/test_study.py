@@ -89,6 +89,7 @@ def test_work_may_be_a_range_of_chapters(tmp_path):
             "work: all\ngrid: {zones: [1]}",
             "work is sizing, plan or chapters such as 03-10, got 'all'",
         ),
+        ("work: 05-03\ngrid: {seed: [1]}", "05-03 ends before it begins; did you mean 03-05"),
         ("grid: {zone: [1]}", "did you mean zones"),
         ("grid: {epochs: [1]}", "no parameter 'epochs'"),
         ("grid: {zones: []}", "zones has no value"),
@@ -345,6 +346,15 @@ def test_a_run_that_is_not_there_stops_the_study(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_command(tmp_path, "--run-dir", str(tmp_path / "misspelt"))
     assert "no product of a run in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_of_notebooks_refuses_another_run(tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text("work: 02\ngrid: {seed: [1]}")
+    run_dir = ["--run-dir", str(ROOT / "data" / "reference")]
+    with pytest.raises(SystemExit):
+        study.main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), *run_dir])
+    assert "--run-dir is for work: sizing and plan" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -130,7 +130,7 @@ def _begin(study: Study, out: Path, run_dir: str, *, resume: bool) -> dict[str, 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m capkit sweep", description=__doc__)
     parser.add_argument("study", type=Path, help="YAML file; README shows one")
-    parser.add_argument("--run-dir", default="", help="run that plans start from; empty: reference")
+    parser.add_argument("--run-dir", default="", help="run that sizing and plan start from; empty: reference")
     parser.add_argument("--out", default="", help="folder of the study; a new one below runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the study in --out")
     engine = parser.add_mutually_exclusive_group()
@@ -152,6 +152,8 @@ def main(arguments: list[str] | None = None) -> int:
         import pyarrow  # noqa: F401
 
         study = read_study(options.study)
+        if study.chapters and options.run_dir:
+            raise ValueError("--run-dir is for work: sizing and plan; notebooks make their own run")
         run_dir = course.existing_run(options.run_dir) and str(resolve_run_dir(options.run_dir))
         if not options.trust:
             refuse_others(study.chapters or (PLAN,))

@@ -100,6 +100,8 @@ def _work(text: str) -> tuple[str, tuple[str, ...]]:
         (start,), (end,) = select([first]), select([last or first])
     except ValueError:
         raise ValueError(f"work is sizing, plan or chapters such as 03-10, got {text!r}") from None
+    if start > end:
+        raise ValueError(f"work: {text} ends before it begins; did you mean {last}-{first}?")
     return "chapters", CHAPTERS[CHAPTERS.index(start) : CHAPTERS.index(end) + 1]
 
 
