@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -69,6 +71,29 @@ def test_random_scenarios_lie_in_their_ranges_and_repeat_with_their_seed(tmp_pat
     assert set(table["provider"]) == {"aws"}
     other = read(tmp_path, text.replace("seed: 4", "seed: 5"))
     assert other.scenarios != found.scenarios
+
+
+def test_whole_numbers_may_be_drawn_on_a_logarithmic_scale(tmp_path):
+    text = "random: {scenarios: 2000, zones: {from: 1, to: 99, log: true}}"
+    zones = pd.Series([s["zones"] for s in read(tmp_path, text).scenarios])
+    assert all(type(value) is int for value in zones.tolist())
+    assert zones.between(1, 99).all()
+    assert (zones < 10).mean() == pytest.approx(0.5, abs=0.05)  # 4 sigma
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("work: sizing\ngrid: {trace: [chat, code]}", "trace"),
+        ("work: sizing\nfixed: {seed: 2}\ngrid: {zones: [1]}", "seed"),
+        ("work: sizing\nlist: [{startup_s: 60}]", "startup_s"),
+        ("work: sizing\nrandom: {scenarios: 2, detection_s: {from: 1, to: 9}}", "detection_s"),
+        ("work: plan\ngrid: {trace: [chat, code]}", "trace"),
+    ],
+)
+def test_a_parameter_that_changes_nothing_is_refused(tmp_path, text, name):
+    with pytest.raises(ValueError, match=f"{name} changes nothing in work: "):
+        read(tmp_path, text)
 
 
 def test_work_may_be_a_range_of_chapters(tmp_path):
@@ -358,12 +383,13 @@ def test_a_study_of_notebooks_refuses_another_run(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_study_whose_engine_is_not_there_has_not_begun(tmp_path, capsys):
+def test_a_study_whose_engine_is_not_there_has_not_begun(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
     (tmp_path / "study.yaml").write_text(SIZING)
     arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
-        study.main([*arguments, "--scheduler", "nonsense"])
-    assert "no Dask scheduler answers at nonsense" in capsys.readouterr().err
+        study.main(arguments)
+    assert "pip install 'capkit[sweep]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -375,8 +401,19 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         pass
 
 
+def test_tls_without_certificates_and_a_number_of_workers_below_zero_are_refused():
+    gc.collect()  # a client that failed, collected while Dask starts the next one, waits for ever
+    with (
+        pytest.raises(ValueError, match="tls://127.0.0.1:1 needs certificates"),
+        study.cluster("tls://127.0.0.1:1"),
+    ):
+        pass
+    with pytest.raises(ValueError, match="workers is at least 1.*got -1"), study.cluster("", -1):
+        pass
+
+
 def test_without_dask_the_command_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ValueError, match=r"pip install 'capkit\[sweep\]'"), study.cluster():
         pass
 
@@ -396,4 +433,7 @@ def test_the_cluster_page_s_manifest_and_script_parse():
     (script,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     options = {o for action in command._parser()._actions for o in action.option_strings}
-    assert set(re.findall(r"capkit sweep.*?(--[a-z]+)", text)) <= options
+    commands = re.findall(r"capkit sweep(.*?)(?:`|\n\n|volumeMounts|\Z)", text, re.DOTALL)
+    given = [re.findall(r"--[a-z-]+", command) for command in commands]
+    assert [len(names) for names in given] == [0, 3, 2, 2]
+    assert set().union(*given) <= options

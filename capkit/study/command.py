@@ -130,7 +130,9 @@ def _begin(study: Study, out: Path, run_dir: str, *, resume: bool) -> dict[str, 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m capkit sweep", description=__doc__)
     parser.add_argument("study", type=Path, help="YAML file; README shows one")
-    parser.add_argument("--run-dir", default="", help="run that sizing and plan start from; empty: reference")
+    parser.add_argument(
+        "--run-dir", default="", help="run that sizing and plan start from; empty: reference"
+    )
     parser.add_argument("--out", default="", help="folder of the study; a new one below runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the study in --out")
     engine = parser.add_mutually_exclusive_group()

@@ -17,7 +17,7 @@ from capkit.course.execution import source_path
 from capkit.course.inspection import Declared, check, inspect, parse
 from capkit.course.notebooks import select
 from capkit.course.parameters import Value
-from capkit.study.scenario import PLAN, example
+from capkit.study.scenario import PLAN, UNUSED, example
 
 DESIGNS = ("grid", "list", "random")
 KEYS = ("work", "fixed", *DESIGNS, "figure")
@@ -87,6 +87,9 @@ def read_study(file: Path) -> Study:
     names = dict.fromkeys(name for scenario in varying for name in scenario)
     for name in fixed.keys() & names.keys():
         raise ValueError(f"{name} is fixed and varies: name it once")
+    for name in UNUSED.get(work, ()):
+        if name in fixed or name in names:
+            raise ValueError(f"{name} changes nothing in work: {work}; leave it out")
     scenarios = _checked([fixed | scenario for scenario in varying], known)
     figure = _figure(content.get("figure") or {}, scenarios, example(work, chapters))
     return Study(work, chapters, scenarios, tuple(names), figure)
@@ -169,12 +172,15 @@ def _draw(
     low, high = (parse(name, rule[end], known) for end in ("from", "to"))
     if isinstance(low, str | bool) or isinstance(high, str | bool) or low > high:
         raise ValueError(f"{name} needs numbers with from at most to, got {rule!r}")
-    if isinstance(low, int) and isinstance(high, int):
-        return [int(v) for v in rng.integers(low, high, size=count, endpoint=True)]
+    whole = isinstance(low, int) and isinstance(high, int)
     if rule.get("log"):
         if low <= 0.0:
             raise ValueError(f"{name} on a logarithmic scale must be above 0, got {rule!r}")
-        return [math.exp(v) for v in rng.uniform(math.log(low), math.log(high), size=count)]
+        end = math.log(high + 1 if whole else high)  # a whole number k is k to k + 1, rounded down
+        drawn = [math.exp(v) for v in rng.uniform(math.log(low), end, size=count)]
+        return [min(max(int(v), low), high) for v in drawn] if whole else drawn
+    if whole:
+        return [int(v) for v in rng.integers(low, high, size=count, endpoint=True)]
     return [float(v) for v in rng.uniform(low, high, size=count)]
 
 

@@ -24,6 +24,9 @@ from capkit.planning.problem import HOURS_A_WEEK
 
 PLAN = "09_capacity_plan"
 PURCHASES = ("on_demand", "reserved_1y")
+#: parameters of chapter 09 that change nothing: a plan is made from chapter 03's product, and a first answer
+#: draws, starts and loses nothing
+UNUSED = {"sizing": ("trace", "seed", "startup_s", "detection_s"), "plan": ("trace",)}
 #: what `size` answers
 SIZES = (
     "cost_usd_week",
@@ -74,11 +77,11 @@ def evaluate(task: Task) -> dict[str, Any]:
         with contextlib.redirect_stdout(io.StringIO()):
             if task.work == "chapters":
                 return row | _by_notebooks(task) | task.parameters
-            terms = _defaults() | task.parameters
+            given = _defaults() | task.parameters
+            terms = {n: value for n, value in given.items() if n not in UNUSED[task.work]}
             slo_ms = float(terms.pop("slo_latency_ms"))
             slo = planning.SLO(float(terms.pop("slo_percentile")), slo_ms / 1000.0)
             terms["dispatch"] = terms.pop("dispatch_rule")
-            del terms["trace"]  # chapter 09 replays it; a plan is made from chapter 03's product
             work = size if task.work == "sizing" else _plan
             return row | work(task.run_dir, slo, **terms) | task.parameters
     except ChapterError as error:
@@ -141,9 +144,6 @@ def size(
     zones: int = 2,
     solver: str = "highs",
     level: float = 0.95,
-    seed: int = 1,
-    startup_s: float = 0.0,
-    detection_s: float = 0.0,
     **queue: Any,
 ) -> dict[str, Any]:
     """The first three steps of `capkit.planning.plan`: its first answer, which no replay has tried.
@@ -152,8 +152,6 @@ def size(
     ----------
     run_dir, slo, prices, provider, zones, solver, level
         As in `plan_from_products` and `plan`.
-    seed, startup_s, detection_s
-        Nothing is drawn, started or lost in a first answer: they change nothing.
     **queue
         Further arguments of `needed_servers`.
 
