@@ -404,11 +404,11 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 def test_tls_without_certificates_and_a_number_of_workers_below_zero_are_refused():
     gc.collect()  # a client that failed, collected while Dask starts the next one, waits for ever
     with (
-        pytest.raises(ValueError, match="tls://127.0.0.1:1 needs certificates"),
+        pytest.raises(ValueError, match=r"tls://127.0.0.1:1 needs certificates"),
         study.cluster("tls://127.0.0.1:1"),
     ):
         pass
-    with pytest.raises(ValueError, match="workers is at least 1.*got -1"), study.cluster("", -1):
+    with pytest.raises(ValueError, match=r"workers is at least 1.*got -1"), study.cluster("", -1):
         pass
 
 

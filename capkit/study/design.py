@@ -180,7 +180,7 @@ def _draw(
         drawn = [math.exp(v) for v in rng.uniform(math.log(low), end, size=count)]
         return [min(max(int(v), low), high) for v in drawn] if whole else drawn
     if whole:
-        return [int(v) for v in rng.integers(low, high, size=count, endpoint=True)]
+        return [int(v) for v in rng.integers(int(low), int(high), size=count, endpoint=True)]
     return [float(v) for v in rng.uniform(low, high, size=count)]
 
 
