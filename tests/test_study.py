@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -71,6 +73,29 @@ def test_random_scenarios_lie_in_their_ranges_and_repeat_with_their_seed(tmp_pat
     assert other.scenarios != found.scenarios
 
 
+def test_whole_numbers_may_be_drawn_on_a_logarithmic_scale(tmp_path):
+    text = "random: {scenarios: 2000, zones: {from: 1, to: 99, log: true}}"
+    zones = pd.Series([s["zones"] for s in read(tmp_path, text).scenarios])
+    assert all(type(value) is int for value in zones.tolist())
+    assert zones.between(1, 99).all()
+    assert (zones < 10).mean() == pytest.approx(0.5, abs=0.05)  # 4 sigma
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("work: sizing\ngrid: {trace: [chat, code]}", "trace"),
+        ("work: sizing\nfixed: {seed: 2}\ngrid: {zones: [1]}", "seed"),
+        ("work: sizing\nlist: [{startup_s: 60}]", "startup_s"),
+        ("work: sizing\nrandom: {scenarios: 2, detection_s: {from: 1, to: 9}}", "detection_s"),
+        ("work: plan\ngrid: {trace: [chat, code]}", "trace"),
+    ],
+)
+def test_a_parameter_that_changes_nothing_is_refused(tmp_path, text, name):
+    with pytest.raises(ValueError, match=f"{name} changes nothing in work: "):
+        read(tmp_path, text)
+
+
 def test_work_may_be_a_range_of_chapters(tmp_path):
     found = read(tmp_path, "work: 03-05\ngrid: {epochs: [1, 2]}")
     assert [c[:2] for c in found.chapters] == ["03", "04", "05"]
@@ -89,6 +114,7 @@ def test_work_may_be_a_range_of_chapters(tmp_path):
             "work: all\ngrid: {zones: [1]}",
             "work is sizing, plan or chapters such as 03-10, got 'all'",
         ),
+        ("work: 05-03\ngrid: {seed: [1]}", "05-03 ends before it begins; did you mean 03-05"),
         ("grid: {zone: [1]}", "did you mean zones"),
         ("grid: {epochs: [1]}", "no parameter 'epochs'"),
         ("grid: {zones: []}", "zones has no value"),
@@ -104,6 +130,12 @@ def test_work_may_be_a_range_of_chapters(tmp_path):
             "zones needs numbers with from at most to",
         ),
         ("grid: {zones: [1]}\nfigure: {z: zones}", "a figure has x, y and by, got 'z'"),
+        (
+            "work: sizing\ngrid: {zones: [1]}\nfigure: {y: costs}",
+            "no column 'costs' for y; there are scenario, cost_usd_week, .*zones",
+        ),
+        ("grid: {provider: [aws]}\nfigure: {x: provider}", "no column 'provider' for x"),
+        ("work: 06\ngrid: {seed: [1]}\nfigure: {by: zone}", "no column 'zone' for by"),
     ],
 )
 def test_a_wrong_study_says_what_is_wrong(tmp_path, text, message):
@@ -125,6 +157,7 @@ def test_a_scenario_without_a_plan_is_a_row_with_the_reason(serial):
     assert (table["error"] != "").tolist() == [False] * 4 + [True] * 2
     assert table["error"][4].startswith("ValueError: ")
     assert table["cost_usd_week"][4:].isna().all()
+    assert [*table][4:-2] == list(scenario.SIZES)
     one_zone, two_zones = table["cost_usd_week"][0], table["cost_usd_week"][1]
     assert 0 < one_zone < two_zones
     assert table["cost_usd_week"][0] <= table["cost_usd_week"][2]
@@ -186,6 +219,17 @@ def test_a_scenario_stands_once_in_the_table(tmp_path):
         assert journal.table(["scenario"])["x"].tolist() == [1.0]
 
 
+def test_a_scenario_that_two_commands_did_stands_once_in_the_table(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    with study.Journal(path) as first, study.Journal(path) as second:
+        first.add({"scenario": 1, "x": 1.0, "error": "", "notebook": ""})
+        second.add({"scenario": 1, "x": 2.0, "error": "", "notebook": ""})
+        second.add({"scenario": 0, "x": 3.0, "error": "", "notebook": ""})
+        for journal in (first, second):
+            table = journal.table(["scenario"])
+            assert table[["scenario", "x"]].to_numpy().tolist() == [[0, 3.0], [1, 1.0]]
+
+
 def test_an_unforeseen_error_is_a_row_too():
     (row,) = study.run_serially(broken, [study.Task(3, "plan", {"zones": 2}, "", (), "")])
     assert row == {
@@ -243,6 +287,27 @@ def test_the_figure_draws_what_the_study_names(serial):
         study.chosen_columns(dataclasses.replace(found, figure={"y": "costs"}), table)
 
 
+def test_a_study_without_a_result_or_a_figure_has_a_report(serial, tmp_path):
+    found, _, table = serial
+    page = study.write_report(found, table[4:], tmp_path, {}).read_text()
+    assert "0 of 2 scenarios have a result" in page
+    assert "No figure: no scenario has a result" in page
+    text = table.assign(cost_usd_week="low")
+    named = dataclasses.replace(found, figure={"y": "cost_usd_week"})
+    page = study.write_report(named, text, tmp_path, {}).read_text()
+    assert "No figure: no column of numbers &#x27;cost_usd_week&#x27; to draw" in page
+    assert "Failed, by reason" in page
+
+
+def test_where_all_scenarios_fail_the_status_is_1_and_the_report_is_there(tmp_path, capsys):
+    design = tmp_path / "study.yaml"
+    design.write_text("work: sizing\ngrid: {slo_latency_ms: [0.1]}\nfigure: {y: cost_usd_week}")
+    assert study.main([str(design), "--serial", "--out", str(tmp_path / "out")]) == 1
+    assert "0 scenarios with a result, 1 without" in capsys.readouterr().out
+    assert (tmp_path / "out" / "report.html").is_file()
+    assert len(pd.read_parquet(tmp_path / "out" / "results.parquet")) == 1
+
+
 def run_command(tmp_path, *arguments):
     (tmp_path / "study.yaml").write_text(SIZING)
     return study.main(
@@ -269,13 +334,62 @@ def test_the_command_writes_table_figure_report_and_manifest(tmp_path, capsys):
     manifest.write(out, record)
     with pytest.raises(SystemExit):
         run_command(tmp_path, "--resume")
-    assert "other scenarios or inputs" in capsys.readouterr().err
+    assert "was begun with other inputs" in capsys.readouterr().err
+
+
+def test_a_study_does_not_go_on_with_another_content_of_a_file(tmp_path, capsys):
+    prices = tmp_path / "prices.csv"
+    text = (ROOT / "data" / "catalogue.csv").read_text()
+    prices.write_text(text)
+    design = tmp_path / "study.yaml"
+    design.write_text(f"work: sizing\nfixed: {{prices: {prices}}}\ngrid: {{zones: [1]}}")
+    command = [str(design), "--serial", "--out", str(tmp_path / "out"), "--resume"]
+    assert study.main(command[:-1]) == 0
+    assert study.main(command) == 0
+    prices.write_text(text + "\n")
+    with pytest.raises(SystemExit):
+        study.main(command)
+    assert "was begun with other files" in capsys.readouterr().err
+
+
+def test_a_study_does_not_go_on_with_changed_notebooks(tmp_path, monkeypatch, capsys):
+    def done(task):
+        return {"scenario": task.number, "error": "", "notebook": ""}
+
+    monkeypatch.setattr(command, "evaluate", done)
+    design = tmp_path / "study.yaml"
+    design.write_text("work: 02\ngrid: {seed: [1]}")
+    arguments = [str(design), "--serial", "--out", str(tmp_path / "out"), "--trust"]
+    assert study.main(arguments) == 0
+    monkeypatch.setattr(command, "source_hash", lambda notebook: "changed")
+    with pytest.raises(SystemExit):
+        study.main([*arguments, "--resume"])
+    assert "was begun with other notebooks" in capsys.readouterr().err
 
 
 def test_a_run_that_is_not_there_stops_the_study(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run_command(tmp_path, "--run-dir", str(tmp_path / "misspelt"))
     assert "no product of a run in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_of_notebooks_refuses_another_run(tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text("work: 02\ngrid: {seed: [1]}")
+    run_dir = ["--run-dir", str(ROOT / "data" / "reference")]
+    with pytest.raises(SystemExit):
+        study.main([str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out"), *run_dir])
+    assert "--run-dir is for work: sizing and plan" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_whose_engine_is_not_there_has_not_begun(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    (tmp_path / "study.yaml").write_text(SIZING)
+    arguments = [str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        study.main(arguments)
+    assert "pip install 'capkit[sweep]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -287,8 +401,19 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
         pass
 
 
+def test_tls_without_certificates_and_a_number_of_workers_below_zero_are_refused():
+    gc.collect()  # a client that failed, collected while Dask starts the next one, waits for ever
+    with (
+        pytest.raises(ValueError, match=r"tls://127.0.0.1:1 needs certificates"),
+        study.cluster("tls://127.0.0.1:1"),
+    ):
+        pass
+    with pytest.raises(ValueError, match=r"workers is at least 1.*got -1"), study.cluster("", -1):
+        pass
+
+
 def test_without_dask_the_command_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ValueError, match=r"pip install 'capkit\[sweep\]'"), study.cluster():
         pass
 
@@ -308,4 +433,7 @@ def test_the_cluster_page_s_manifest_and_script_parse():
     (script,) = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     options = {o for action in command._parser()._actions for o in action.option_strings}
-    assert set(re.findall(r"capkit sweep.*?(--[a-z]+)", text)) <= options
+    commands = re.findall(r"capkit sweep(.*?)(?:`|\n\n|volumeMounts|\Z)", text, re.DOTALL)
+    given = [re.findall(r"--[a-z-]+", command) for command in commands]
+    assert [len(names) for names in given] == [0, 3, 2, 2]
+    assert set().union(*given) <= options

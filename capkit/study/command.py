@@ -13,6 +13,9 @@ import pandas as pd
 
 from capkit import course, planning
 from capkit.course import manifest
+from capkit.course.execution import source_path
+from capkit.course.notebooks import source_hash
+from capkit.course.parameters import Value
 from capkit.course.products import resolve_run_dir
 from capkit.course.run import new_folder, refuse_others
 from capkit.study.design import Study, read_study
@@ -84,18 +87,27 @@ def run_study(
     return table
 
 
+def _values(study: Study) -> dict[str, Value]:
+    """Every value that a parameter has in some scenario."""
+    return {f"{name}={value}": value for row in study.scenarios for name, value in row.items()}
+
+
 def _identity(study: Study, run_dir: str) -> dict[str, Any]:
     """What two commands must agree on to go on with one study."""
+    import nbformat
+
     inputs = {}
     if study.work != "chapters":
         names = planning.cli.INPUTS
         here = [course.product_of(run_dir, n) if run_dir else None for n in names]
         inputs = {n: (p or course.reference(n)).sha256 for n, p in zip(names, here, strict=True)}
+    sources = {c: source_hash(nbformat.read(source_path(c), as_version=4)) for c in study.chapters}
     return {
         "work": study.work,
-        "chapters": list(study.chapters),
+        "notebooks": sources,
         "scenarios": manifest.digest(study.scenarios),
         "inputs": inputs,
+        "files": manifest.files(_values(study)),
     }
 
 
@@ -104,21 +116,23 @@ def _begin(study: Study, out: Path, run_dir: str, *, resume: bool) -> dict[str, 
     before, identity = manifest.read(out), _identity(study, run_dir)
     if before and not resume:
         raise ValueError(f"{out} holds a study: add --resume to go on, or choose another --out")
-    if resume and before.get("study") != identity:
+    if resume and not before.get("study"):
+        raise ValueError(f"{out} holds no study to go on with")
+    other = [name for name in identity if resume and before["study"].get(name) != identity[name]]
+    if other:
         raise ValueError(
-            f"{out} holds no study to go on with, or one with other scenarios or inputs: start a new one"
+            f"the study in {out} was begun with other {' and '.join(other)}: start a new one"
         )
-    values = {f"{name}={value}": value for row in study.scenarios for name, value in row.items()}
-    record = before or {"started": manifest.now(), "study": identity, **manifest.provenance(values)}
-    out.mkdir(parents=True, exist_ok=True)
-    manifest.write(out, record)
-    return record
+    provenance = manifest.provenance(_values(study))
+    return before or {"started": manifest.now(), "study": identity, **provenance}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m capkit sweep", description=__doc__)
     parser.add_argument("study", type=Path, help="YAML file; README shows one")
-    parser.add_argument("--run-dir", default="", help="run that plans start from; empty: reference")
+    parser.add_argument(
+        "--run-dir", default="", help="run that sizing and plan start from; empty: reference"
+    )
     parser.add_argument("--out", default="", help="folder of the study; a new one below runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the study in --out")
     engine = parser.add_mutually_exclusive_group()
@@ -140,14 +154,18 @@ def main(arguments: list[str] | None = None) -> int:
         import pyarrow  # noqa: F401
 
         study = read_study(options.study)
+        if study.chapters and options.run_dir:
+            raise ValueError("--run-dir is for work: sizing and plan; notebooks make their own run")
         run_dir = course.existing_run(options.run_dir) and str(resolve_run_dir(options.run_dir))
         if not options.trust:
             refuse_others(study.chapters or (PLAN,))
         record = _begin(study, out, run_dir, resume=options.resume)
         text = options.study.read_text(encoding="utf-8")
-        (out / "study.yaml").write_text(text, encoding="utf-8")
         engine = nullcontext() if options.serial else cluster(options.scheduler, options.workers)
         with engine as client:
+            out.mkdir(parents=True, exist_ok=True)
+            manifest.write(out, record)
+            (out / "study.yaml").write_text(text, encoding="utf-8")
             table = run_study(
                 study, out, run_dir=run_dir, client=client, progress=sys.stderr.isatty()
             )
@@ -155,7 +173,8 @@ def main(arguments: list[str] | None = None) -> int:
         manifest.write(out, record)
         report = write_report(study, table, out, _made(record))
     except KeyboardInterrupt:
-        print(f"stopped; to go on: the same command with --resume --out {out}", file=sys.stderr)
+        more = f"; to go on: the same command with --resume --out {out}"
+        print(f"stopped{more if manifest.read(out) else ''}", file=sys.stderr)
         return 130
     except ImportError:
         parser.error(INSTALL)
@@ -171,7 +190,7 @@ def _made(record: dict[str, Any]) -> dict[str, Any]:
     machine = record["machine"]
     return {
         "work": record["study"]["work"],
-        "chapters": ", ".join(record["study"]["chapters"]) or "none",
+        "chapters": ", ".join(record["study"]["notebooks"]) or "none",
         "begun": record["started"],
         "finished": record["finished"],
         "revision": record["revision"],

@@ -17,10 +17,10 @@ from capkit.course.execution import source_path
 from capkit.course.inspection import Declared, check, inspect, parse
 from capkit.course.notebooks import select
 from capkit.course.parameters import Value
+from capkit.study.scenario import PLAN, UNUSED, example
 
 DESIGNS = ("grid", "list", "random")
 KEYS = ("work", "fixed", *DESIGNS, "figure")
-PLAN = "09_capacity_plan"
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,12 @@ def read_study(file: Path) -> Study:
     names = dict.fromkeys(name for scenario in varying for name in scenario)
     for name in fixed.keys() & names.keys():
         raise ValueError(f"{name} is fixed and varies: name it once")
+    for name in UNUSED.get(work, ()):
+        if name in fixed or name in names:
+            raise ValueError(f"{name} changes nothing in work: {work}; leave it out")
     scenarios = _checked([fixed | scenario for scenario in varying], known)
-    return Study(work, chapters, scenarios, tuple(names), _figure(content.get("figure") or {}))
+    figure = _figure(content.get("figure") or {}, scenarios, example(work, chapters))
+    return Study(work, chapters, scenarios, tuple(names), figure)
 
 
 def _work(text: str) -> tuple[str, tuple[str, ...]]:
@@ -99,6 +103,8 @@ def _work(text: str) -> tuple[str, tuple[str, ...]]:
         (start,), (end,) = select([first]), select([last or first])
     except ValueError:
         raise ValueError(f"work is sizing, plan or chapters such as 03-10, got {text!r}") from None
+    if start > end:
+        raise ValueError(f"work: {text} ends before it begins; did you mean {last}-{first}?")
     return "chapters", CHAPTERS[CHAPTERS.index(start) : CHAPTERS.index(end) + 1]
 
 
@@ -108,11 +114,22 @@ def _mapping(key: str, content: Any) -> dict[str, Any]:
     return {str(name): value for name, value in content.items()}
 
 
-def _figure(content: Any) -> dict[str, str]:
-    wanted = _mapping("figure", content)
-    for key in wanted.keys() - {"x", "y", "by"}:
-        raise ValueError(f"a figure has x, y and by, got {key!r}")
-    return {key: str(column) for key, column in wanted.items()}
+def _figure(
+    content: Any, scenarios: list[dict[str, Value]], results: Mapping[str, Value]
+) -> dict[str, str]:
+    """The columns to draw; they must exist, as far as ``results`` (none: not known) tell before the study."""
+    wanted = {key: str(column) for key, column in _mapping("figure", content).items()}
+    columns = {"scenario": 0, **results}
+    for scenario in scenarios:
+        columns |= scenario
+    numbers = [name for name, value in columns.items() if not isinstance(value, str | bool)]
+    for key, column in wanted.items():
+        if key not in ("x", "y", "by"):
+            raise ValueError(f"a figure has x, y and by, got {key!r}")
+        if results and column not in (columns if key == "by" else numbers):
+            there = ", ".join(columns if key == "by" else numbers)
+            raise ValueError(f"figure: no column {column!r} for {key}; there are {there}")
+    return wanted
 
 
 def _choices(name: str, values: Any) -> list[Any]:
@@ -155,12 +172,15 @@ def _draw(
     low, high = (parse(name, rule[end], known) for end in ("from", "to"))
     if isinstance(low, str | bool) or isinstance(high, str | bool) or low > high:
         raise ValueError(f"{name} needs numbers with from at most to, got {rule!r}")
-    if isinstance(low, int) and isinstance(high, int):
-        return [int(v) for v in rng.integers(low, high, size=count, endpoint=True)]
+    whole = isinstance(low, int) and isinstance(high, int)
     if rule.get("log"):
         if low <= 0.0:
             raise ValueError(f"{name} on a logarithmic scale must be above 0, got {rule!r}")
-        return [math.exp(v) for v in rng.uniform(math.log(low), math.log(high), size=count)]
+        end = math.log(high + 1 if whole else high)  # a whole number k is k to k + 1, rounded down
+        drawn = [math.exp(v) for v in rng.uniform(math.log(low), end, size=count)]
+        return [min(max(int(v), low), high) for v in drawn] if whole else drawn
+    if whole:
+        return [int(v) for v in rng.integers(int(low), int(high), size=count, endpoint=True)]
     return [float(v) for v in rng.uniform(low, high, size=count)]
 
 

@@ -42,15 +42,19 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
     Parameters
     ----------
     scheduler : str
-        Such as ``tcp://host:8786``; empty starts workers on this machine, which only it can reach.
+        Such as ``tcp://host:8786``, or ``tls://host:8786`` with the certificates that Dask's own
+        configuration names; empty starts workers on this machine, which only it can reach.
     workers : int
         How many of those; 0 for one a core.
 
     Raises
     ------
     ValueError
-        Nothing answers at the address, no worker joins within a minute, or Dask is not installed.
+        Nothing answers at the address, no worker joins within a minute, fewer than 0 workers, or Dask is
+        not installed.
     """
+    if workers < 0:
+        raise ValueError(f"workers is at least 1, or 0 for one a core, got {workers}")
     try:
         import dask
         import distributed
@@ -66,6 +70,8 @@ def cluster(scheduler: str = "", workers: int = 0) -> Iterator[Any]:
             client = distributed.Client(scheduler, timeout="15s")
         except (OSError, ValueError) as error:
             raise ValueError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+        except TypeError as error:  # Dask's own for TLS without certificates
+            raise ValueError(f"{scheduler} needs certificates: see docs/clusters.md") from error
         with client:
             try:
                 client.wait_for_workers(1, timeout=60)

@@ -15,6 +15,8 @@ import pandas as pd
 class Journal:
     """A file of JSON lines that rows are appended to; a line that a kill cut short is dropped.
 
+    A scenario that two commands did stands in it twice; its first row counts.
+
     Parameters
     ----------
     path : Path
@@ -51,8 +53,11 @@ class Journal:
 
     def table(self, first: Sequence[str]) -> pd.DataFrame:
         """All rows in the order of the scenarios; the columns ``first``, results, ``error``, ``notebook``."""
-        lines = self._path.read_text(encoding="utf-8").splitlines()
-        rows = sorted((json.loads(line) for line in lines), key=lambda row: int(row["scenario"]))
+        found: dict[int, dict[str, Any]] = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            found.setdefault(row["scenario"], row)
+        rows = [found[number] for number in sorted(found)]
         last = ["error", "notebook"]
         results = dict.fromkeys(n for row in rows for n in row if n not in {*first, *last})
         return pd.DataFrame(rows, columns=[*first, *results, *last])

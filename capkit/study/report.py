@@ -103,7 +103,7 @@ def _as_html(table: pd.DataFrame) -> str:
 
 
 def write_report(study: Study, table: pd.DataFrame, out: Path, made: Mapping[str, Any]) -> Path:
-    """Write ``tradeoff.png`` (if there is something to draw) and ``report.html``.
+    """Write ``tradeoff.png`` and ``report.html``, which says why if there is nothing to draw.
 
     Parameters
     ----------
@@ -114,8 +114,13 @@ def write_report(study: Study, table: pd.DataFrame, out: Path, made: Mapping[str
     made : mapping
         How it was made, as name and text; a table at the end.
     """
-    columns = chosen_columns(study, table)
     good, failed = table[table["error"] == ""], table[table["error"] != ""]
+    columns, undrawn = {}, "no scenario has a result"
+    if len(good):
+        try:
+            columns, undrawn = chosen_columns(study, table), "no number varies"
+        except ValueError as error:
+            undrawn = str(error)
     y = columns.get("y", "scenario")
     shown = ["scenario", *study.varied, *(c for c in good if c not in _leading(study, good))]
     best = good.sort_values(y, kind="stable")
@@ -127,12 +132,14 @@ def write_report(study: Study, table: pd.DataFrame, out: Path, made: Mapping[str
     best = best.head(ROWS)[shown]
     best = best.loc[:, [c for c in best if best[c].astype(str).any()]]
     parts = [f"<h1>Study</h1><p>{len(good)} of {len(table)} scenarios have a result.</p>"]
-    if {"x", "y"} <= columns.keys() and len(good):
+    if {"x", "y"} <= columns.keys():
         png = figure_png(plot_tradeoff(table, **columns))
         (out / "tradeoff.png").write_bytes(png)
         alt = f"{columns['y']} of every scenario over {columns['x']}"
         image = base64.b64encode(png).decode()
         parts.append(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{image}">')
+    else:
+        parts.append(f"<p>No figure: {html.escape(undrawn)}.</p>")
     if len(good):
         each = f" for each {html.escape(by)}" if by else ""
         parts.append(f"<h2>Lowest {html.escape(y)}{each}</h2>{_as_html(best)}")

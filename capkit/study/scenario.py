@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,24 @@ from capkit.course import manifest
 from capkit.course.execution import ChapterError, run_chapters
 from capkit.course.inspection import inspect
 from capkit.course.parameters import Value
-from capkit.course.products import notebook_path, product_of
+from capkit.course.products import notebook_path, product_of, reference_dir
 from capkit.datasets import load_catalogue
 from capkit.planning.problem import HOURS_A_WEEK
 
 PLAN = "09_capacity_plan"
 PURCHASES = ("on_demand", "reserved_1y")
+#: parameters of chapter 09 that change nothing: a plan is made from chapter 03's product, and a first answer
+#: draws, starts and loses nothing
+UNUSED = {"sizing": ("trace", "seed", "startup_s", "detection_s"), "plan": ("trace",)}
+#: what `size` answers
+SIZES = (
+    "cost_usd_week",
+    "servers_min",
+    "servers_max",
+    "needed_max",
+    "peak_factor",
+    "gap_percent",
+)
 
 
 @dataclass(frozen=True)
@@ -64,11 +77,11 @@ def evaluate(task: Task) -> dict[str, Any]:
         with contextlib.redirect_stdout(io.StringIO()):
             if task.work == "chapters":
                 return row | _by_notebooks(task) | task.parameters
-            terms = _defaults() | task.parameters
+            given = _defaults() | task.parameters
+            terms = {n: value for n, value in given.items() if n not in UNUSED[task.work]}
             slo_ms = float(terms.pop("slo_latency_ms"))
             slo = planning.SLO(float(terms.pop("slo_percentile")), slo_ms / 1000.0)
             terms["dispatch"] = terms.pop("dispatch_rule")
-            del terms["trace"]  # chapter 09 replays it; a plan is made from chapter 03's product
             work = size if task.work == "sizing" else _plan
             return row | work(task.run_dir, slo, **terms) | task.parameters
     except ChapterError as error:
@@ -81,6 +94,21 @@ def evaluate(task: Task) -> dict[str, Any]:
 def _defaults() -> dict[str, Any]:
     """What chapter 09 declares: the parameters that a plan takes."""
     return {n: d.parameter.default for n, d in inspect([notebook_path(PLAN)]).items()}
+
+
+def example(work: str, chapters: Sequence[str] = ()) -> dict[str, Any]:
+    """Results such as a scenario has: those of the reference run; empty where that made none.
+
+    >>> list(example("chapters", ["06_queueing"]))[:3]
+    ['service_rate', 'service_cv2', 'overhead_s']
+    """
+    if work == "sizing":
+        return dict.fromkeys(SIZES, 0.0)
+    if work == "plan":
+        plan = course.reference(PLAN).folder / "plan.json"
+        return _scalars(json.loads(plan.read_text(encoding="utf-8"))["plan"])
+    known = (reference_dir() / chapters[-1]).is_dir()
+    return _scalars(course.reference(chapters[-1]).data) if known else {}
 
 
 def _scalars(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,9 +144,6 @@ def size(
     zones: int = 2,
     solver: str = "highs",
     level: float = 0.95,
-    seed: int = 1,
-    startup_s: float = 0.0,
-    detection_s: float = 0.0,
     **queue: Any,
 ) -> dict[str, Any]:
     """The first three steps of `capkit.planning.plan`: its first answer, which no replay has tried.
@@ -127,15 +152,13 @@ def size(
     ----------
     run_dir, slo, prices, provider, zones, solver, level
         As in `plan_from_products` and `plan`.
-    seed, startup_s, detection_s
-        Nothing is drawn, started or lost in a first answer: they change nothing.
     **queue
         Further arguments of `needed_servers`.
 
     Returns
     -------
     dict
-        ``cost_usd_week``, ``servers_min``, ``servers_max``, ``needed_max``, ``peak_factor``, ``gap_percent``.
+        One number for each name in `SIZES`.
 
     Examples
     --------
