@@ -1,16 +1,15 @@
-"""`python -m capkit run`: parameters checked first, runs that stop and go on, pages without scripts."""
+"""`python -m capkit run`: what is refused before anything runs, runs that stop and go on, their manifest."""
 
 import json
-import re
 import shlex
 import shutil
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook
 
 from capkit import course, datasets
-from capkit.course import inspection, manifest, pages, run
+from capkit.course import inspection, manifest, run
 from capkit.course.execution import ChapterError, is_done, run_chapters
 from capkit.course.products import notebook_path
 
@@ -21,11 +20,6 @@ SAVE = (
     "course.save(run_dir, '{chapter}', 'x@1', {{'seed': seed}}, parameters=course.used_parameters(globals()),"
     " inputs=inputs)"
 )
-
-
-@pytest.fixture(scope="module")
-def known():
-    return inspection.inspect(notebook_path(c) for c in course.CHAPTERS)
 
 
 def write_notebook(folder, chapter, cells, inputs="inputs = []\n"):
@@ -136,77 +130,6 @@ def test_a_file_whose_content_changed_is_another_value(tmp_path):
     prices.write_text("b")
     assert list(before) == [str(prices)]
     assert manifest.files({"prices": str(prices)}) != before
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "value"),
-    [
-        ("seed", "3", 3),
-        ("seed", 3, 3),
-        ("slo_latency_ms", "30", 30.0),
-        ("slo_latency_ms", "30 ms", 30.0),
-        ("measure_s", "1e1s", 10.0),
-        ("measure", "false", False),
-        ("measure", True, True),
-        ("trace", "code", "code"),
-        ("dispatch_rule", "round_robin", "round_robin"),
-    ],
-)
-def test_a_value_takes_the_type_of_its_default(known, name, given, value):
-    assert inspection.parse(name, given, known) == value
-    assert type(inspection.parse(name, given, known)) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "given", "message"),
-    [
-        ("slo_latency", "30", "did you mean slo_latency_ms"),
-        ("seed", "three", "seed must be of type int, got 'three'"),
-        ("seed", 1.5, "seed must be of type int, got 1.5"),
-        ("seed", -1, r"seed must lie in \[0, inf\), got -1"),
-        ("measure", "maybe", "measure is true or false"),
-        ("slo_latency_ms", "0.05 s", "slo_latency_ms is in ms, got '0.05 s'"),
-        ("slo_percentile", "99%", "a number without a unit, got '99%'"),
-        ("slo_percentile", 99, r"must lie in \(0.0, 1.0\), got 99"),
-        ("slo_latency_ms", "nan", "must be of type float, got 'nan'"),
-        ("load_scale", float("inf"), "must be of type float, got inf"),
-        ("dispatch_rule", "randon", "one of random, round_robin, central, got 'randon'"),
-        ("trace", ["chat"], r"trace takes one value, got \['chat'\]"),
-        ("run_dir", "runs/a", "no parameter 'run_dir'"),
-    ],
-)
-def test_a_wrong_value_says_what_is_wrong(known, name, given, message):
-    with pytest.raises(ValueError, match=message):
-        inspection.parse(name, given, known)
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"trace": "nope.csv"}, "there is no file .*nope.csv"),
-        ({"demand": "bad.csv"}, r"bad.csv, row 2 below the header, column 'requests': 'many'"),
-        ({"demand": "bad.csv", "demand_count_column": "hits"}, "lacks the column.s. hits"),
-        ({"prices": "bad.csv"}, "bad.csv lacks the column"),
-        ({"provider": "nobody"}, "has the providers aws.*got 'nobody'"),
-        ({"mnist": "nowhere"}, "there is no folder .*nowhere"),
-        ({"solver": "nobody"}, "no solver 'nobody' here; installed: highs"),
-        ({"target": "localhost"}, "target must be host:port, got 'localhost'"),
-    ],
-)
-def test_files_and_tools_are_looked_at_before_anything_runs(
-    known, tmp_path, monkeypatch, parameters, message
-):
-    rows = "time,requests\n2026-01-01T00:00,5\n2026-01-01T01:00,many\n"
-    (tmp_path / "bad.csv").write_text(rows)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        inspection.check(parameters, known)
-
-
-def test_a_file_is_found_from_where_the_command_was_given(known, tmp_path, monkeypatch):
-    (tmp_path / "log.csv").write_text("timestamp\n1\n2\n")
-    monkeypatch.chdir(tmp_path)
-    assert inspection.check({"trace": "log.csv"}, known) == {"trace": str(tmp_path / "log.csv")}
 
 
 def test_parameters_are_data_never_evaluated(tmp_path):
@@ -349,48 +272,6 @@ def test_help_params_lists_every_parameter_with_its_chapters(capsys):
     assert zones.split()[:7] == ["zones", "int", "2", "01", "08", "09", "10"]
     assert "availability zones" in zones
     assert zones.endswith("[[1, inf)]")
-
-
-def test_pages_hold_no_script_of_a_notebook(tmp_path):
-    bad = '<b onclick="x()">kept</b><script>alert(1)</script><img src="x" onerror="alert(2)">'
-    output = new_output("display_data", {"text/html": bad})
-    sizes = {"height": "1 onerror=alert(22)", "width": 20}
-    pictures = [
-        new_output("display_data", {kind: "AAAA"}, metadata=metadata)
-        for kind in ("image/png", "image/jpeg")
-        for metadata in (sizes, {kind: sizes})
-    ]
-    cells = [new_markdown_cell(bad), new_code_cell("1", outputs=[output, *pictures])]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "a.ipynb")
-    page = pages.write_notebook(tmp_path / "a.ipynb").read_text(encoding="utf-8")
-    assert page.count("<b>kept</b>") == 2
-    assert "<script>alert" not in page
-    body = page.split("<main", 1)[1]
-    assert not re.search(r"<[^>]*\son\w+=", body)
-    assert body.count('width="20"') == len(pictures)
-
-
-def test_pages_load_nothing_but_mathjax(tmp_path):
-    widgets = {"application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2}}
-    notebook = new_notebook(cells=[new_markdown_cell("$x$")], metadata={"widgets": widgets})
-    nbformat.write(notebook, tmp_path / "a.ipynb")
-    page = pages.write_notebook(tmp_path / "a.ipynb").read_text(encoding="utf-8")
-    assert "<title>a</title>" in page
-    (address,) = re.findall(
-        r"https?://(?!www\.w3\.org)[^\s\"']+",
-        re.sub(r"<style.*?</style>", "", page, flags=re.DOTALL),
-    )
-    assert "mathjax" in address
-
-
-def test_the_index_names_what_a_run_made(tmp_path):
-    plan = tmp_path / "09_capacity_plan" / "plan.html"
-    assert "plan.html" not in pages.write_index(tmp_path, [FIRST], plan).read_text()
-    plan.parent.mkdir()
-    plan.touch()
-    page = pages.write_index(tmp_path, [FIRST], plan).read_text()
-    assert '<a href="09_capacity_plan/plan.html">' in page
-    assert f'<a href="{FIRST}.html">' in page
 
 
 def test_a_manifest_is_replaced_whole(tmp_path):

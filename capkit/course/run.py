@@ -67,17 +67,8 @@ def new_folder(out: str, kind: str = "") -> Path:
     return resolve_run_dir(out) if out else resolve_run_dir("").with_name(kind + stamp)
 
 
-def refuse_folder(out: Path, chapters: Sequence[str], folder: Path | None = None) -> None:
-    """Stop before a run writes its notebooks over others, or where no folder can be.
-
-    Parameters
-    ----------
-    out : Path
-        The run folder; it is made.
-    chapters : sequence of str
-        Chapter names.
-    folder : Path, optional
-        Where the notebooks lie, if not in the course.
+def prepare_folder(out: Path, chapters: Sequence[str], folder: Path | None = None) -> None:
+    """Make the run folder, or stop before a run writes its notebooks over others (chapters as `refuse_others` has them).
 
     Raises
     ------
@@ -190,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         given = read_parameters(options.params, options.p)
         parameters = inspection.check(before | given, known)
-        refuse_folder(out, chapters, options.notebooks)
+        prepare_folder(out, chapters, options.notebooks)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     terms = {"resume": options.resume, "notebooks": options.notebooks}
